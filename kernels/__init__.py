@@ -1,0 +1,116 @@
+"""Every computation heavier than an elementwise expression, once for each kind of processor.
+
+Raw arrays in, raw arrays out: this room knows nothing of tensors or gradients.
+
+>>> import numpy as np
+>>> from rawgan import kernels
+>>> x = np.ones((1, 1, 3, 3), np.float32)
+>>> kernels.conv2d(x, x, None, stride=(1, 1), padding=(0, 0))[0, 0]
+array([[9.]], dtype=float32)
+
+`KERNELS` maps a kernel's name to a `Kernel`, which looks at the type of its first argument and at
+`use_kernels(...)` and calls one of the columns below. `contracts.py` says what each kernel takes
+and returns; `reference/` says it again in NumPy, slowly and plainly; `cpu/` says it fast.
+"""
+
+if __name__ != "rawgan.kernels":
+    raise ImportError("this folder is a part of rawgan: write `import rawgan.kernels`")
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from .contracts import CONTRACTS, Contract
+from .errors import ConfigError, DeviceError
+
+# Which column serves which arrays, under which choice. A new device is a new row; a subclass
+# of a listed array type is served by the row of its nearest listed base.
+COLUMNS: dict[type, dict[str, str]] = {
+    np.ndarray: {"fast": "cpu", "reference": "reference"},
+}
+CHOICES = ("fast", "reference")
+
+_choice: ContextVar[str] = ContextVar("rawgan_kernels", default="fast")
+
+
+@contextmanager
+def use_kernels(choice: str) -> Iterator[None]:
+    """Within the block, run the "fast" kernels (the default) or the textbook ones ("reference").
+
+    Raises ConfigError for any other name.
+
+    >>> with use_kernels("reference"):
+    ...     dense(np.ones((1, 2)), np.ones((1, 2)), None)
+    array([[2.]])
+    """
+    if choice not in CHOICES:
+        raise ConfigError(f"use_kernels: unknown choice {choice!r}; the choices are {', '.join(CHOICES)}")
+    token = _choice.set(choice)
+    try:
+        yield
+    finally:
+        _choice.reset(token)
+
+
+class Kernel:
+    """One kernel: calling it checks the arguments and runs the column that fits them.
+
+    `implementations` maps a column to "module:function"; a column is imported on its first call.
+    """
+
+    def __init__(self, contract: Contract):
+        self.name = contract.name
+        self.contract = contract
+        columns = {column for row in COLUMNS.values() for column in row.values()}
+        self.implementations = {c: f".{c}.{contract.family}:{contract.name}" for c in sorted(columns)}
+        self.__doc__ = contract.summary
+        self._check = contract.check
+        self._first = contract.arguments[0]
+        self._resolved: dict[tuple[type, str], Callable[..., Any]] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._check(*args, **kwargs)
+        first = args[0] if args else kwargs[self._first]
+        key = (type(first), _choice.get())
+        run = self._resolved.get(key)
+        if run is None:
+            run = self._resolved[key] = self.resolve(*key)
+        return run(*args, **kwargs)
+
+    def resolve(self, array_type: type, choice: str) -> Callable[..., Any]:
+        """The function that serves arrays of this type; DeviceError where there is none."""
+        for base in array_type.__mro__:
+            if base in COLUMNS:
+                return self.implementation(COLUMNS[base][choice])
+        known = ", ".join(f"{t.__module__}.{t.__qualname__}" for t in COLUMNS)
+        raise DeviceError(
+            f"{self.name}: no kernel for arrays of type {array_type.__module__}.{array_type.__qualname__}; "
+            f"there are kernels for {known}"
+        )
+
+    def implementation(self, column: str) -> Callable[..., Any]:
+        """The function of one column, imported now."""
+        module, function = self.implementations[column].split(":")
+        return getattr(import_module(module, __name__), function)
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}({', '.join(self.contract.arguments)})>"
+
+
+KERNELS: dict[str, Kernel] = {name: Kernel(contract) for name, contract in CONTRACTS.items()}
+globals().update(KERNELS)
+
+
+def info() -> dict[str, Any]:
+    """What the CPU column runs on: Numba's version, threads, BLAS, instruction set.
+
+    >>> sorted(info())
+    ['blas', 'cache', 'cpu', 'instructions', 'numba', 'threads']
+    """
+    from .cpu.machine import info as describe
+
+    return describe()

@@ -1,0 +1,168 @@
+"""The inputs that benchmarks time: the shapes of the networks that this project trains, at batch 128.
+
+`CASES[kernel]` maps a case's name to a function of a NumPy generator that returns the kernel's arguments by name.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .checks import conv_transpose_output_size
+
+Arguments = dict[str, Any]
+Generator = np.random.Generator
+
+# Every convolution of the DCGANs (dcgan_mnist, dcgan_cifar10) is one of these pairs of a large and a small
+# plane: large channels, large size, small channels, small size, kernel, stride, padding. conv2d goes from large to
+# small, conv_transpose2d back, and each is the other's input gradient.
+LAYERS = {
+    "1@28 - 64@14 5x5": (1, 28, 64, 14, 5, 2, 2),
+    "64@14 - 128@7 5x5": (64, 14, 128, 7, 5, 2, 2),
+    "128@7 - 256@7 5x5": (128, 7, 256, 7, 5, 1, 2),
+    "3@32 - 64@16 4x4": (3, 32, 64, 16, 4, 2, 1),
+    "64@16 - 128@8 4x4": (64, 16, 128, 8, 4, 2, 1),
+    "128@8 - 256@4 4x4": (128, 8, 256, 4, 4, 2, 1),
+    "256@4 - 100@1 4x4": (256, 4, 100, 1, 4, 1, 0),
+    "256@4 - 1@1 4x4": (256, 4, 1, 1, 4, 1, 0),
+}
+PLANES = {"64@14": (128, 64, 14, 14), "128@7": (128, 128, 7, 7), "12544": (128, 12544)}
+BATCH = 128
+
+
+def _images(rng: Generator, *shape: int) -> np.ndarray:
+    """float32 in channels-last memory, as the layers before leave them."""
+    n, c, h, w = shape
+    return rng.standard_normal((n, h, w, c), np.float32).transpose(0, 3, 1, 2)
+
+
+def _layer(kernel: str, layer: str, rng: Generator) -> Arguments:
+    large, size, small, out, k, s, p = LAYERS[layer]
+    stride, padding = (s, s), (p, p)
+    weight = rng.standard_normal((small, large, k, k), np.float32)
+    if kernel == "conv2d":
+        x = _images(rng, BATCH, large, size, size)
+        return {"x": x, "weight": weight, "bias": None, "stride": stride, "padding": padding}
+    y = _images(rng, BATCH, small, out, out)
+    if kernel == "conv_transpose2d":
+        extra = size - conv_transpose_output_size(out, k, s, p, 0)
+        return {
+            "x": y,
+            "weight": weight,
+            "bias": None,
+            "stride": stride,
+            "padding": padding,
+            "output_padding": (extra, extra),
+        }
+    x = _images(rng, BATCH, large, size, size)
+    return {"x": x, "gy": y, "kernel_size": (k, k), "stride": stride, "padding": padding}
+
+
+def _matmul(shape: tuple[int, int, int], rng: Generator) -> Arguments:
+    m, k, n = shape
+    return {"a": rng.standard_normal((m, k), np.float32), "b": rng.standard_normal((k, n), np.float32)}
+
+
+def _dense(shape: tuple[int, int, int], rng: Generator) -> Arguments:
+    n, i, o = shape
+    x, weight = rng.standard_normal((n, i), np.float32), rng.standard_normal((o, i), np.float32)
+    return {"x": x, "weight": weight, "bias": np.zeros(o, np.float32)}
+
+
+def _activations(plane: str, rng: Generator) -> np.ndarray:
+    shape = PLANES[plane]
+    return _images(rng, *shape) if len(shape) == 4 else rng.standard_normal(shape, np.float32)
+
+
+def _leaky_relu(plane: str, rng: Generator) -> Arguments:
+    return {"x": _activations(plane, rng), "negative_slope": 0.2}
+
+
+def _leaky_relu_grad(plane: str, rng: Generator) -> Arguments:
+    return {"gy": _activations(plane, rng), "y": _activations(plane, rng), "negative_slope": 0.2}
+
+
+def _dropout(plane: str, rng: Generator) -> Arguments:
+    return {"x": _activations(plane, rng), "p": 0.3, "key": 1, "draw": 2, "channels": False}
+
+
+def _batch_norm(plane: str, rng: Generator) -> Arguments:
+    x = _activations(plane, rng)
+    ones = np.ones(x.shape[1], np.float32)
+    return {"x": x, "scale": ones, "shift": ones, "eps": 1e-5}
+
+
+def _batch_norm_grad(plane: str, rng: Generator) -> Arguments:
+    x = _activations(plane, rng)
+    ones = np.ones(x.shape[1], np.float32)
+    return {"gy": _activations(plane, rng), "x": x, "scale": ones, "mean": ones, "var": ones, "eps": 1e-5}
+
+
+def _max_pool2d(plane: str, rng: Generator) -> Arguments:
+    return {"x": _activations(plane, rng), "kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0)}
+
+
+def _pooled_indices() -> np.ndarray:
+    corner = 2 * np.arange(7, dtype=np.int32)
+    return np.broadcast_to(corner[:, None] * 14 + corner, (BATCH, 64, 7, 7)).copy()
+
+
+def _scatter(rng: Generator) -> Arguments:
+    return {"gy": _images(rng, BATCH, 64, 7, 7), "indices": _pooled_indices(), "shape": (14, 14)}
+
+
+def _gather(rng: Generator) -> Arguments:
+    return {"x": _images(rng, BATCH, 64, 14, 14), "indices": _pooled_indices()}
+
+
+def _philox(dtype: Any, size: int, rng: Generator) -> Arguments:
+    return {"out": np.empty(size, dtype), "key": 1, "draw": 2}
+
+
+def _sum_squares(size: int, rng: Generator) -> Arguments:
+    return {"x": rng.standard_normal(size, np.float32)}
+
+
+def _adam(size: int, rng: Generator) -> Arguments:
+    param, grad, m = (rng.standard_normal(size, np.float32) for _ in range(3))
+    rates = {"lr": 2e-4, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8, "step": 10}
+    return {"param": param, "grad": grad, "m": m, "v": m * m, **rates}
+
+
+def _over(make: Callable[..., Arguments], names: Any) -> dict[str, Callable[[Generator], Arguments]]:
+    return {str(name): partial(make, name) for name in names}
+
+
+# N, I, O of the dense layers: the MLP pair, the ring pair (batch 256), the DCGAN's first and last.
+DENSE = [
+    (128, 100, 128),
+    (128, 128, 784),
+    (128, 784, 128),
+    (128, 128, 1),
+    (256, 128, 128),
+    (128, 100, 12544),
+    (128, 6272, 1),
+]
+SIZES = (12_800, 1_000_000)
+
+CASES: dict[str, dict[str, Callable[[Generator], Arguments]]] = {
+    "matmul": _over(_matmul, [(12544, 128, 100), (1024, 1024, 1024)]),
+    "dense": _over(_dense, DENSE),
+    "conv2d": _over(partial(_layer, "conv2d"), LAYERS),
+    "conv_transpose2d": _over(partial(_layer, "conv_transpose2d"), LAYERS),
+    "conv2d_weight_grad": _over(partial(_layer, "conv2d_weight_grad"), LAYERS),
+    "max_pool2d": _over(_max_pool2d, ["64@14"]),
+    "max_pool2d_scatter": {"64@14": _scatter},
+    "max_pool2d_gather": {"64@14": _gather},
+    "batch_norm": _over(_batch_norm, PLANES),
+    "batch_norm_grad": _over(_batch_norm_grad, PLANES),
+    "leaky_relu": _over(_leaky_relu, PLANES),
+    "leaky_relu_grad": _over(_leaky_relu_grad, PLANES),
+    "dropout": _over(_dropout, PLANES),
+    "philox_words": _over(partial(_philox, np.uint32), SIZES),
+    "philox_uniform": _over(partial(_philox, np.float32), SIZES),
+    "philox_normal": _over(partial(_philox, np.float32), SIZES),
+    "sum_squares": _over(_sum_squares, SIZES),
+    "adam": _over(_adam, SIZES),
+}

@@ -1,0 +1,279 @@
+"""One entry for every kernel: what it takes and returns, what it costs, how exact it is, how to try it.
+
+Tests, benchmarks and documentation run over `CONTRACTS`; a new kernel is a new row here, a check in
+`checks.py`, a function of the same name and arguments in every column, and inputs in `samples.py`.
+
+>>> CONTRACTS["dense"].arguments
+('x', 'weight', 'bias')
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import checks, samples
+from .cases import CASES
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a kernel promises.
+
+    `flops(*args)` counts useful multiplications and additions, `bytes(*args)` the bytes that must be read and
+    written once. `tolerance[dtype name]` bounds the largest error between two columns, divided by the largest
+    magnitude of that output. `sample(rng)` draws arguments by name, ragged edges and odd memory orders included; `cases`
+    are the named shapes that benchmarks time, each a function of a generator. `mutates` names the arguments written to.
+    """
+
+    name: str
+    family: str
+    arguments: tuple[str, ...]
+    summary: str
+    flops: Callable[..., float]
+    bytes: Callable[..., float]
+    tolerance: Mapping[str, float]
+    check: Callable[..., None]
+    sample: Callable[[np.random.Generator], dict[str, Any]]
+    cases: Mapping[str, Callable[[np.random.Generator], dict[str, Any]]]
+    mutates: tuple[str, ...] = ()
+
+
+CONTRACTS: dict[str, Contract] = {}
+
+
+def _contract(
+    family: str,
+    name: str,
+    arguments: str,
+    summary: str,
+    flops: Callable[..., float],
+    bytes: Callable[..., float],
+    tolerance: Mapping[str, float] = TOLERANCE,
+    mutates: tuple[str, ...] = (),
+) -> None:
+    CONTRACTS[name] = Contract(
+        name,
+        family,
+        tuple(arguments.split()),
+        summary,
+        flops,
+        bytes,
+        tolerance,
+        getattr(checks, name),
+        getattr(samples, name),
+        CASES[name],
+        mutates,
+    )
+
+
+def _moved(*arrays: Any) -> float:
+    return sum(a.nbytes for a in arrays if a is not None)
+
+
+def _out_plane(x, kernel_size, stride, padding):
+    return [
+        checks.conv_output_size(*sizes)
+        for sizes in zip(x.shape[2:], kernel_size, stride, padding, strict=True)
+    ]
+
+
+def _conv_flops(x, weight, bias, stride, padding):
+    return 2 * weight.size * x.shape[0] * np.prod(_out_plane(x, weight.shape[2:], stride, padding))
+
+
+def _conv_bytes(x, weight, bias, stride, padding):
+    out = x.shape[0] * weight.shape[0] * np.prod(_out_plane(x, weight.shape[2:], stride, padding))
+    return _moved(x, weight, bias) + out * x.itemsize
+
+
+def _conv_transpose_bytes(x, weight, bias, stride, padding, output_padding):
+    sizes = zip(x.shape[2:], weight.shape[2:], stride, padding, output_padding, strict=True)
+    out = x.shape[0] * weight.shape[1] * np.prod([checks.conv_transpose_output_size(*s) for s in sizes])
+    return _moved(x, weight, bias) + out * x.itemsize
+
+
+def _pool_out(x, kernel_size, stride, padding):
+    return x.shape[0] * x.shape[1] * np.prod(_out_plane(x, kernel_size, stride, padding))
+
+
+_contract(
+    "linear",
+    "matmul",
+    "a b",
+    "a (..., M, K) times b (..., K, N) -> (..., M, N); leading axes broadcast, transposed views cost no copy.",
+    lambda a, b: 2 * max(a.size * b.shape[-1], b.size * a.shape[-2]),
+    lambda a, b: _moved(a, b) + a.itemsize * max(a.size // max(a.shape[-1], 1) * b.shape[-1], 0),
+)
+_contract(
+    "linear",
+    "dense",
+    "x weight bias",
+    "x (N, I), weight (O, I), bias (O,) or None -> x weightᵀ + bias, (N, O).",
+    lambda x, weight, bias: 2 * x.shape[0] * weight.size,
+    lambda x, weight, bias: _moved(x, weight, bias) + x.shape[0] * weight.shape[0] * x.itemsize,
+)
+_contract(
+    "convolution",
+    "conv2d",
+    "x weight bias stride padding",
+    "x (N, C, H, W), weight (O, C, kh, kw), bias (O,) or None, stride and padding pairs of integers -> "
+    "(N, O, P, Q) with P = ⌊(H + 2·padding − kh) / stride⌋ + 1, Q likewise.",
+    _conv_flops,
+    _conv_bytes,
+)
+_contract(
+    "convolution",
+    "conv_transpose2d",
+    "x weight bias stride padding output_padding",
+    "x (N, I, H, W), weight (I, O, kh, kw), bias (O,) or None -> (N, O, P, Q) with "
+    "P = (H − 1)·stride − 2·padding + kh + output_padding, Q likewise: the adjoint of conv2d in x.",
+    lambda x, weight, bias, stride, padding, output_padding: 2 * x.size * weight.size / max(x.shape[1], 1),
+    _conv_transpose_bytes,
+)
+_contract(
+    "convolution",
+    "conv2d_weight_grad",
+    "x gy kernel_size stride padding",
+    "x (N, C, H, W), gy (N, O, P, Q), kernel_size (kh, kw) -> (O, C, kh, kw), the adjoint of conv2d in weight: "
+    "gw[o,c,a,b] = Σ x̂[n,c,s·p+a,t·q+b] · gy[n,o,p,q], x̂ zero-padded.",
+    lambda x, gy, kernel_size, stride, padding: 2 * gy.size * x.shape[1] * np.prod(kernel_size),
+    lambda x, gy, kernel_size, stride, padding: (
+        _moved(x, gy) + gy.shape[1] * x.shape[1] * np.prod(kernel_size) * x.itemsize
+    ),
+)
+_contract(
+    "pooling",
+    "max_pool2d",
+    "x kernel_size stride padding",
+    "x (N, C, H, W) -> (y, indices), both (N, C, P, Q): the largest of each window and its int32 position "
+    "h·W + w in x's plane. The first maximum wins a tie, the first NaN wins over numbers, padding counts as −∞ and may be at "
+    "most half the kernel.",
+    lambda x, kernel_size, stride, padding: _pool_out(x, kernel_size, stride, padding) * np.prod(kernel_size),
+    lambda x, kernel_size, stride, padding: (
+        x.nbytes + _pool_out(x, kernel_size, stride, padding) * (x.itemsize + 4)
+    ),
+)
+_contract(
+    "pooling",
+    "max_pool2d_scatter",
+    "gy indices shape",
+    "gy and indices (N, C, P, Q), shape (H, W) -> (N, C, H, W), zero but for gy added at its indices.",
+    lambda gy, indices, shape: gy.size,
+    lambda gy, indices, shape: (
+        _moved(gy, indices) + gy.shape[0] * gy.shape[1] * shape[0] * shape[1] * gy.itemsize
+    ),
+)
+_contract(
+    "pooling",
+    "max_pool2d_gather",
+    "x indices",
+    "x (N, C, H, W), indices (N, C, P, Q) -> x at those positions of its planes, (N, C, P, Q).",
+    lambda x, indices: 0,
+    lambda x, indices: _moved(indices) + 2 * indices.size * x.itemsize,
+)
+_contract(
+    "normalization",
+    "batch_norm",
+    "x scale shift eps",
+    "x (N, C) or (N, C, H, W), scale and shift (C,) -> (y, mean, var): y = scale · (x − mean) / √(var + eps) + shift with "
+    "mean and biased variance, (C,), over all axes but 1, computed stably.",
+    lambda x, scale, shift, eps: 7 * x.size,
+    lambda x, scale, shift, eps: 3 * x.nbytes,
+)
+_contract(
+    "normalization",
+    "batch_norm_grad",
+    "gy x scale mean var eps",
+    "gy, x (N, C) or (N, C, H, W); scale, mean, var (C,) -> (gx, gscale, gshift), the gradients of batch_norm, "
+    "through its statistics too.",
+    lambda gy, x, scale, mean, var, eps: 9 * x.size,
+    lambda gy, x, scale, mean, var, eps: 5 * x.nbytes,
+)
+_contract(
+    "activation",
+    "leaky_relu",
+    "x negative_slope",
+    "x of any shape -> x where x > 0, else negative_slope · x.",
+    lambda x, negative_slope: x.size,
+    lambda x, negative_slope: 2 * x.nbytes,
+)
+_contract(
+    "activation",
+    "leaky_relu_grad",
+    "gy y negative_slope",
+    "gy and y of one shape -> gy where y > 0, else negative_slope · gy; negative_slope is at least 0.",
+    lambda gy, y, negative_slope: gy.size,
+    lambda gy, y, negative_slope: 3 * gy.nbytes,
+)
+_contract(
+    "random",
+    "dropout",
+    "x p key draw channels",
+    "x of one or more axes, p in [0, 1) -> x / (1 − p) where Philox word e of (key, draw) is at least round(p · 2³²), "
+    "else 0. e counts elements in (N, H, W, C) order for four axes, else in C order; with channels=True it counts "
+    "n · C + c, one decision for a whole map.",
+    lambda x, p, key, draw, channels: x.size,
+    lambda x, p, key, draw, channels: 2 * x.nbytes,
+    {"float32": 0.0, "float64": 0.0},
+)
+_contract(
+    "random",
+    "philox_words",
+    "out key draw",
+    "Fills a C-contiguous uint32 array and returns it. Element e is word e mod 4 of the Philox4x32-10 block with "
+    "counter words (⌊e/4⌋ low, ⌊e/4⌋ high, draw low, draw high) and key words (key low, key high).",
+    lambda out, key, draw: 20 * out.size,
+    lambda out, key, draw: out.nbytes,
+    {"uint32": 0.0},
+    ("out",),
+)
+_contract(
+    "random",
+    "philox_uniform",
+    "out key draw",
+    "Fills a C-contiguous array with numbers in [0, 1) and returns it: float32 (word e ≫ 8) · 2⁻²⁴; float64 "
+    "((w₀ ≫ 5) · 2²⁶ + (w₁ ≫ 6)) · 2⁻⁵³ from words 2e and 2e + 1.",
+    lambda out, key, draw: 20 * out.size,
+    lambda out, key, draw: out.nbytes,
+    {"float32": 0.0, "float64": 0.0},
+    ("out",),
+)
+_contract(
+    "random",
+    "philox_normal",
+    "out key draw",
+    "Fills a C-contiguous array with standard normal numbers and returns it. Elements 2i and 2i + 1 are r cos 2πu₂ and "
+    "r sin 2πu₂, r = √(−2 ln u₁). float32: u₁ = ((word 2i ≫ 8) + 1) · 2⁻²⁴, u₂ = (word 2i+1 ≫ 8) · 2⁻²⁴. float64: with "
+    "k(a, b) = (a ≫ 5) · 2²⁶ + (b ≫ 6), u₁ = (k(words 4i, 4i+1) + 1) · 2⁻⁵³, u₂ = k(words 4i+2, 4i+3) · 2⁻⁵³. Computed in "
+    "float64, quarter turns reduced exactly, rounded once; columns agree within 4 units in the last place. "
+    "An odd size drops the last sine.",
+    lambda out, key, draw: 60 * out.size,
+    lambda out, key, draw: out.nbytes,
+    {"float32": 2.0**-22, "float64": 2.0**-51},
+    ("out",),
+)
+_contract(
+    "update",
+    "sum_squares",
+    "x",
+    "x of any shape -> the sum of its squares in float64, a Python float.",
+    lambda x: 2 * x.size,
+    lambda x: x.nbytes,
+    {"float32": 1e-13, "float64": 1e-13},
+)
+_contract(
+    "update",
+    "adam",
+    "param grad m v lr beta1 beta2 eps step",
+    "Four C-contiguous arrays of one shape and dtype; updates param, m and v in place, returns None: "
+    "m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², "
+    "param ← param − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + eps), with t = step counted from 1.",
+    lambda param, *rest: 14 * param.size,
+    lambda param, *rest: 7 * param.nbytes,
+    {"float32": 1e-6, "float64": 1e-14},
+    ("param", "m", "v"),
+)
