@@ -31,7 +31,19 @@ _HOME = {  # public name -> the module that defines it
     "load": "training",
     "Run": "training",
 }
-_MODULES = ("arrays", "data", "engine", "kernels", "losses", "nn", "ops", "optim", "recipes", "rng", "training")
+_MODULES = (
+    "arrays",
+    "data",
+    "engine",
+    "kernels",
+    "losses",
+    "nn",
+    "ops",
+    "optim",
+    "recipes",
+    "rng",
+    "training",
+)
 _ERRORS = (
     "RawganError",
     "ShapeError",
@@ -50,6 +62,7 @@ def __getattr__(name):
     if name in _ERRORS:
         value = getattr(_import_module("rawgan.kernels.errors"), name)
     elif name in _HOME:
+        _import_module("rawgan.ops")  # gives Tensor its operators
         value = getattr(_import_module(f"rawgan.{_HOME[name]}"), name)
     elif name in _MODULES:
         return _import_module(f"rawgan.{name}")

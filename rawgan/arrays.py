@@ -1,0 +1,260 @@
+"""The backend switch: which array module holds the data, on which device.
+
+Everything above this file asks `namespace(array)` for the module that made an array and
+writes `xp.exp(x)`; no other file outside `kernels/` knows which devices exist. A device is
+named by a string: "cpu", "cuda", "cuda:1". A further array module is one more
+`Backend` row (the tests add one to prove it).
+
+>>> x = asarray([1, 2], dtype="float32")
+>>> namespace(x).__name__, device_of(x)
+('numpy', 'cpu')
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rawgan.kernels.errors import DeviceError, DTypeError
+
+Array = Any  # a NumPy or CuPy array: every array module has its own class
+FLOATS = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One array module.
+
+    kind: the first part of the device names that it answers to ("cuda" of "cuda:1").
+    module: loads the array module, or raises DeviceError saying what is missing.
+    array_types: classes of its arrays and scalars; the first is the array class itself.
+    asarray: value, dtype, device name -> array there.
+    to_numpy: array -> NumPy array.
+    device: array -> device name.
+    """
+
+    kind: str
+    module: Callable[[], Any]
+    array_types: Callable[[], tuple[type, ...]]
+    asarray: Callable[[Any, Any, str], Array]
+    to_numpy: Callable[[Array], np.ndarray]
+    device: Callable[[Array], str]
+
+
+BACKENDS: dict[str, Backend] = {}
+_by_type: dict[type, tuple[Backend, Any]] = {}
+_device: ContextVar[str] = ContextVar("device", default="cpu")
+
+
+def register(backend: Backend) -> None:
+    """Make an array module known under its kind."""
+    BACKENDS[backend.kind] = backend
+
+
+def _lookup(kind: type) -> tuple[Backend, Any]:
+    """The backend and module of an array class; remembered."""
+    found = _by_type.get(kind)
+    if found is None:
+        for backend in BACKENDS.values():
+            try:
+                types = backend.array_types()
+            except DeviceError:
+                continue  # that module is not installed, so the array cannot be its own
+            if issubclass(kind, types):
+                found = _by_type[kind] = (backend, backend.module())
+                break
+        else:
+            raise DTypeError(
+                f"{kind.__module__}.{kind.__qualname__} is not an array that rawgan can compute with; "
+                f"give a Tensor, a number, or an array of one of: {', '.join(sorted(BACKENDS))}"
+            )
+    return found
+
+
+def namespace(array: Array) -> Any:
+    """The module (numpy, cupy, ...) whose functions take this array."""
+    found = _by_type.get(type(array))  # most calls end here: every operation asks
+    return found[1] if found is not None else _lookup(type(array))[1]
+
+
+def device_of(array: Array) -> str:
+    """The name of the device that holds an array."""
+    return _lookup(type(array))[0].device(array)
+
+
+def is_array(value: object) -> bool:
+    """Whether a value is an array (or array scalar) of a known module."""
+    try:
+        _lookup(type(value))
+    except DTypeError:
+        return False
+    return True
+
+
+def to_numpy(array: Array) -> np.ndarray:
+    """A NumPy array with the same values; copies only across devices."""
+    return _lookup(type(array))[0].to_numpy(array)
+
+
+def asarray(value: Any, dtype: Any = None, device: str | None = None) -> Array:
+    """An array of `dtype` on `device` (default: the current one); copies only if needed."""
+    name = resolve(device)
+    if is_array(value) and device_of(value) != name:
+        value = to_numpy(value)
+    return _backend(name).asarray(value, dtype, name)
+
+
+def float_dtype(dtype: Any) -> np.dtype:
+    """`dtype` as a NumPy dtype, refused unless it is float32 or float64."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or found.name not in FLOATS:
+        raise DTypeError(f"dtype {dtype!r} is not supported: tensors are float32 or float64")
+    return found
+
+
+def scatter_add(shape: tuple[int, ...], index: Any, values: Array) -> Array:
+    """Zeros of `shape` with `values` added at `index`; an element named twice gets both."""
+    backend, xp = _lookup(type(values))
+    out = xp.zeros(shape, dtype=values.dtype)
+    parts = index if isinstance(index, tuple) else (index,)
+    if all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts):
+        out[index] = values  # names each element once
+    else:
+        xp.add.at(out, index, values)
+    return out
+
+
+# Devices ----------------------------------------------------------------------------
+
+
+def _backend(device: str) -> Backend:
+    kind = device.split(":")[0]
+    if kind not in BACKENDS:
+        raise DeviceError(f"there is no device {device!r}; there are: auto, {', '.join(sorted(BACKENDS))}")
+    return BACKENDS[kind]
+
+
+def resolve(device: str | None) -> str:
+    """The full name of a usable device; None is the current one, "auto" the best there is.
+
+    Raises DeviceError, saying what is missing, for one that cannot be used.
+    """
+    if device is None:
+        return _device.get()
+    if not isinstance(device, str):
+        raise DeviceError(f"a device is named by a string such as 'cpu' or 'cuda:1', got {device!r}")
+    if device == "auto":
+        return _best()
+    _backend(device).module()
+    _, colon, index = device.partition(":")
+    if colon and not index.isdigit():
+        raise DeviceError(f"the device {device!r} has no such number; write it as 'cuda:1'")
+    if device.startswith("cpu:"):
+        raise DeviceError(f"there is one processor device, 'cpu'; got {device!r}")
+    return "cuda" if device == "cuda:0" else device
+
+
+_said_why: set[str] = set()
+
+
+def _best() -> str:
+    try:
+        return resolve("cuda")
+    except DeviceError as error:
+        reason = str(error)
+    if reason not in _said_why:
+        _said_why.add(reason)
+        warnings.warn(f"device='auto': using the CPU, because {reason}", stacklevel=2)
+    return "cpu"
+
+
+@contextmanager
+def use_device(device: str) -> Iterator[str]:
+    """New tensors and modules are made on `device` inside the block.
+
+    >>> with use_device("cpu") as name:
+    ...     name
+    'cpu'
+    """
+    token = _device.set(resolve(device))
+    try:
+        yield _device.get()
+    finally:
+        _device.reset(token)
+
+
+# NumPy ------------------------------------------------------------------------------
+
+register(
+    Backend(
+        kind="cpu",
+        module=lambda: np,
+        array_types=lambda: (np.ndarray, np.generic),
+        asarray=lambda value, dtype, device: np.asarray(value, dtype=dtype),
+        to_numpy=lambda array: np.asarray(array),
+        device=lambda array: "cpu",
+    )
+)
+
+
+# CuPy -------------------------------------------------------------------------------
+
+
+def _cupy_class() -> tuple[type, ...]:
+    import sys
+
+    # An array cannot be CuPy's while nobody has imported CuPy: don't pay for the import.
+    cupy = sys.modules.get("cupy")
+    if cupy is None:
+        raise DeviceError("CuPy is not in use")
+    return (cupy.ndarray,)
+
+
+def _cupy() -> Any:
+    how = "install rawgan[cuda13] (or rawgan[cuda12] for an older driver) on a machine with an NVIDIA GPU"
+    try:
+        import cupy
+    except ImportError as error:
+        raise DeviceError(f"'cuda' needs CuPy, which is not installed ({error}); {how}") from None
+    if not cupy.cuda.is_available():
+        raise DeviceError(f"CuPy {cupy.__version__} is installed but finds no usable NVIDIA GPU; {how}")
+    from rawgan import kernels
+
+    missing = [k.name for k in kernels.KERNELS.values() if "cuda" not in k.implementations]
+    if missing:
+        raise DeviceError(
+            f"a GPU is there, but {len(missing)} kernels have no CUDA version yet ({', '.join(missing[:3])}, "
+            "...); use device='cpu'"
+        )
+    return cupy
+
+
+def _cupy_asarray(value: Any, dtype: Any, device: str) -> Array:
+    cupy = _cupy()
+    index = int(device.partition(":")[2] or 0)
+    count = cupy.cuda.runtime.getDeviceCount()
+    if index >= count:
+        raise DeviceError(f"there is no {device!r}: this machine has {count} GPU(s), numbered from 0")
+    with cupy.cuda.Device(index):
+        return cupy.asarray(value, dtype=dtype)
+
+
+register(
+    Backend(
+        kind="cuda",
+        module=_cupy,
+        array_types=_cupy_class,
+        asarray=_cupy_asarray,
+        to_numpy=lambda array: array.get(),
+        device=lambda array: f"cuda:{array.device.id}" if array.device.id else "cuda",
+    )
+)

@@ -1,0 +1,176 @@
+"""Operations that move values without changing them."""
+
+from __future__ import annotations
+
+import math
+import operator
+
+from rawgan import arrays
+from rawgan.engine import Tensor, op
+from rawgan.kernels.errors import ShapeError
+from rawgan.ops.arithmetic import raw
+
+
+def as_input(x):
+    """Lists become float32 arrays; what has a shape stays."""
+    return x if hasattr(x, "shape") else arrays.asarray(x, "float32")
+
+
+@op("reshape", view=True)
+def _reshape(xp, x, *, shape):
+    """The values in row-major order under another shape."""
+    return xp.reshape(x, shape)
+
+
+@_reshape.rule("x", formula="x̄ = ȳ, reshaped")
+def reshape_x(gy, x_shape):
+    return reshape(gy, x_shape)
+
+
+def reshape(x, shape):
+    """The same values under another shape; one -1 is worked out.
+
+    >>> reshape([[1.0, 2.0], [3.0, 4.0]], (-1,)).shape
+    (4,)
+    """
+    x = as_input(x)
+    shape = (shape,) if isinstance(shape, int) else tuple(operator.index(n) for n in shape)
+    size = math.prod(x.shape)
+    known = math.prod(n for n in shape if n != -1)
+    if shape.count(-1) > 1 or any(n < -1 for n in shape):
+        raise ShapeError(f"reshape: {shape} is not a shape")
+    if -1 in shape and known and size % known == 0:
+        shape = tuple(size // known if n == -1 else n for n in shape)
+    if -1 in shape or math.prod(shape) != size:
+        raise ShapeError(f"reshape: {size} values of shape {x.shape} do not fit the shape {shape}")
+    return _reshape(x, shape=shape)
+
+
+@op("transpose", view=True)
+def _transpose(xp, x, *, axes):
+    """The axes in another order."""
+    return xp.permute_dims(x, axes)
+
+
+@_transpose.rule("x", formula="x̄ = ȳ, axes put back")
+def transpose_x(gy, axes):
+    inverse = [0] * len(axes)
+    for position, axis in enumerate(axes):
+        inverse[axis] = position
+    return _transpose(gy, axes=tuple(inverse))
+
+
+def transpose(x, axes=None):
+    """Axes in the order `axes`, or reversed."""
+    x = as_input(x)
+    ndim = len(x.shape)
+    axes = tuple(range(ndim))[::-1] if axes is None else tuple(operator.index(a) for a in axes)
+    if sorted(a % ndim if ndim else a for a in axes) != list(range(ndim)):
+        raise ShapeError(f"transpose: axes {axes} are not an order of the {ndim} axes of shape {x.shape}")
+    return _transpose(x, axes=tuple(a % ndim for a in axes))
+
+
+@op("concatenate")
+def _concatenate(xp, *xs, axis):
+    """Arrays laid end to end along an axis."""
+    return xp.concat(xs, axis=axis)
+
+
+@_concatenate.rule("xs", formula="x̄ᵢ = the part of ȳ where xᵢ lies")
+def concatenate_xs(gy, position, shapes, axis):
+    start = sum(shape[axis] for shape in shapes[:position])
+    index = (slice(None),) * axis + (slice(start, start + shapes[position][axis]),)
+    return _getitem(gy, index=index)
+
+
+def concatenate(xs, axis=0):
+    """Arrays laid end to end along `axis`; the other lengths must agree.
+
+    >>> concatenate([[1.0], [2.0, 3.0]])
+    array([1., 2., 3.], dtype=float32)
+    """
+    xs = [as_input(x) for x in xs]
+    if not xs:
+        raise ShapeError("concatenate: needs at least one array")
+    shapes = [tuple(x.shape) for x in xs]
+    ndim = len(shapes[0])
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"concatenate: axis {axis} does not exist in arrays of shape {shapes[0]}")
+    axis %= ndim
+    if len({s[:axis] + s[axis + 1 :] for s in shapes}) > 1 or len({len(s) for s in shapes}) > 1:
+        raise ShapeError(f"concatenate: shapes {shapes} differ outside axis {axis}")
+    return _concatenate(*xs, axis=axis)
+
+
+@op("pad")
+def _pad(xp, x, *, pad_width):
+    """x with zeros around it."""
+    shape = tuple(n + before + after for n, (before, after) in zip(x.shape, pad_width, strict=True))
+    out = xp.zeros(shape, dtype=x.dtype)
+    out[_inner(x.shape, pad_width)] = x
+    return out
+
+
+def _inner(shape, pad_width):
+    return tuple(slice(before, before + n) for n, (before, _) in zip(shape, pad_width, strict=True))
+
+
+@_pad.rule("x", formula="x̄ = the inner part of ȳ")
+def pad_x(gy, x_shape, pad_width):
+    return _getitem(gy, index=_inner(x_shape, pad_width))
+
+
+def pad(x, pad_width):
+    """x with zeros around it; `pad_width` as in numpy.pad: n, (before, after), or one pair per axis."""
+    x = as_input(x)
+    ndim = len(x.shape)
+    if isinstance(pad_width, int):
+        pairs = ((pad_width, pad_width),) * ndim
+    elif len(pad_width) == 2 and all(isinstance(n, int) for n in pad_width):
+        pairs = (tuple(pad_width),) * ndim
+    else:
+        pairs = tuple((int(before), int(after)) for before, after in pad_width)
+    if len(pairs) != ndim or any(n < 0 for pair in pairs for n in pair):
+        raise ShapeError(f"pad: pad_width {pad_width} does not fit an array of shape {x.shape}")
+    return _pad(x, pad_width=pairs)
+
+
+@op("getitem", view=True)
+def _getitem(xp, x, *, index):
+    """The part of x that an index names."""
+    return x[index]
+
+
+@_getitem.rule("x", formula="x̄ = zeros, with ȳ added at the index")
+def getitem_x(gy, x_shape, index):
+    return scatter_add(gy, index=index, shape=x_shape)
+
+
+def getitem(x, index):
+    """x[index]: numbers, slices, None, Ellipsis, whole-number or boolean arrays, as in NumPy."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(part, Tensor) for part in parts):
+        raise ShapeError("an index holds whole numbers; give NumPy integers or booleans, not a Tensor")
+    try:
+        return _getitem(x, index=index)
+    except IndexError as error:
+        raise ShapeError(f"index {index} does not fit an array of shape {x.shape}: {error}") from None
+
+
+@op("scatter_add")
+def scatter_add(xp, x, *, index, shape):
+    """Zeros of `shape`, with x added at the index: the opposite of getitem."""
+    return arrays.scatter_add(shape, index, x)
+
+
+@scatter_add.rule("x", formula="x̄ = ȳ[index]")
+def scatter_add_x(gy, index):
+    return _getitem(gy, index=index)
+
+
+def to(x, device):
+    """x on another device, on the tape; x itself if it is there already."""
+    from rawgan.ops.arithmetic import to_device
+
+    name = arrays.resolve(device)
+    return x if arrays.device_of(raw(x)) == name else to_device(x, device=name)
