@@ -61,9 +61,7 @@ def matmul(a, b):
             raise ShapeError(f"matmul: the leading axes of {a.shape} and {b.shape} do not broadcast")
     y = _matmul(reshape(a, (1, -1)) if row else a, reshape(b, (-1, 1)) if column else b)
     if row or column:
-        last = len(y.shape)
-        keep = [n for i, n in enumerate(y.shape) if not ((row and i == last - 2) or (column and i == last - 1))]
-        y = reshape(y, tuple(keep))
+        y = reshape(y, (*y.shape[:-2], *y.shape[-2:-1][row:], *y.shape[-1:][column:]))
     return y
 
 

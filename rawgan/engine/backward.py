@@ -1,0 +1,220 @@
+"""The backward pass: one walk over the tape, newest Node first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from typing import Any
+
+from rawgan import arrays
+from rawgan.arrays import Array
+from rawgan.engine.mode import MODE
+from rawgan.engine.tape import OPS, Node
+from rawgan.engine.tensor import Tensor
+from rawgan.kernels.errors import GradientError, ShapeError
+
+
+def backward(self: Tensor, grad: Any = None) -> None:
+    """Add to `.grad` of every leaf this tensor was computed from.
+
+    grad: the gradient of this tensor (default 1, for a single element).
+    Raises GradientError without a graph or if a saved value was changed in place.
+    """
+    if not self.requires_grad:
+        raise GradientError(
+            "backward(): this tensor was computed from nothing that requires a gradient "
+            "(or inside no_grad()); make a leaf with requires_grad=True"
+        )
+    for leaf, share in _sweep(self, _first_gradient(self, grad), None, False).items():
+        share = _own(share, leaf)
+        leaf.grad = share if leaf.grad is None else leaf.grad + share
+
+
+Tensor.backward = backward  # type: ignore[attr-defined]
+
+
+def grad(
+    output: Tensor,
+    inputs: Sequence[Tensor],
+    grad_outputs: Any = None,
+    create_graph: bool = False,
+) -> tuple[Tensor, ...]:
+    """Gradients of `output` with respect to `inputs`; `.grad` is left alone.
+
+    grad_outputs: the gradient of the output (default 1, for a single element).
+    create_graph: the results are themselves on the tape, for gradients of gradients.
+    Returns a Tensor per input; zeros for an input that the output does not depend on.
+
+    >>> import rawgan
+    >>> x = rawgan.tensor(3.0, requires_grad=True)
+    >>> rawgan.grad(x * x, [x])
+    (tensor(6.),)
+    """
+    if type(inputs) is Tensor:
+        raise GradientError("grad(): inputs is a list of tensors; write grad(y, [x])")
+    inputs = list(inputs)
+    for x in inputs:
+        if type(x) is not Tensor:
+            raise GradientError(f"grad(): inputs are tensors, got {type(x).__name__}")
+    targets = {_key(x) for x in inputs}
+    found: dict[Any, Any] = {}
+    if output.requires_grad:
+        found = _sweep(output, _first_gradient(output, grad_outputs), targets, create_graph)
+    out = []
+    for x in inputs:
+        share = found.get(_key(x))
+        if share is None:
+            share = Tensor(arrays.namespace(x._data).zeros_like(x._data))
+        elif type(share) is not Tensor:
+            share = Tensor(_own(share, x))
+        out.append(share)
+    return tuple(out)
+
+
+def _key(x: Tensor) -> Any:
+    return x if x._node is None else x._node
+
+
+def _own(share: Array, like: Tensor) -> Array:
+    """A copy, as a rule's result may share memory with another gradient or a saved value."""
+    xp = arrays.namespace(like._data)
+    return xp.asarray(share, dtype=like.dtype, copy=True)
+
+
+def _first_gradient(output: Tensor, given: Any) -> Any:
+    if given is None:
+        if output.size != 1:
+            raise GradientError(
+                f"the gradient of a tensor of shape {output.shape} needs a starting value: give grad= "
+                "(backward) or grad_outputs= (grad), or take .sum() first"
+            )
+        return arrays.namespace(output._data).ones_like(output._data)
+    value = given._data if type(given) is Tensor else given
+    if getattr(value, "shape", ()) != output.shape or not hasattr(value, "dtype"):
+        value = arrays.asarray(value, output.dtype, output.device)
+    if value.shape != output.shape:
+        raise ShapeError(f"the starting gradient has shape {value.shape}, the tensor {output.shape}")
+    return (
+        given
+        if type(given) is Tensor and given.dtype == output.dtype
+        else arrays.asarray(value, output.dtype, output.device)
+    )
+
+
+def _sweep(output: Tensor, first: Any, targets: set | None, create_graph: bool) -> dict[Any, Any]:
+    """Walk the Nodes from `output`, newest first, and sum what each rule contributes.
+
+    Returns the gradients of the targets (of all leaves where targets is None) as arrays, or as
+    Tensors with create_graph.
+    """
+    root = _key(output)
+    if create_graph:
+        first = first if type(first) is Tensor else Tensor(first)
+    elif type(first) is Tensor:
+        first = first._data
+    useful = None if targets is None else _leading_to(root, targets)
+    gradients: dict[Any, Any] = {root: first}
+    owned: set[Any] = set()  # gradients that are sums made here, so they may be added to in place
+    results: dict[Any, Any] = {}
+    heap: list[tuple[int, Node]] = []
+    if type(root) is Node:
+        heap.append((-root.sequence, root))
+    while heap:
+        node = heappop(heap)[1]
+        gy = gradients.pop(node)
+        if targets is not None and node in targets:
+            results[node] = gy
+        for i, share in _shares(node, gy, useful, create_graph):
+            parent = node.parents[i]
+            if share.shape != parent.shape:  # undo broadcasting, here and nowhere else
+                share = OPS["sum_to"](share, shape=parent.shape)
+            if share.dtype != parent.dtype:
+                share = OPS["astype"](share, dtype=parent.dtype)
+            known = gradients.get(parent)
+            if known is None:
+                gradients[parent] = share
+                if type(parent) is Node:
+                    heappush(heap, (-parent.sequence, parent))
+            elif create_graph or parent not in owned or not known.shape:
+                gradients[parent] = known + share
+                owned.add(parent)
+            else:
+                known += share
+    for key, share in gradients.items():  # what is left are leaves
+        if targets is None or key in targets:
+            results[key] = share
+    return results
+
+
+def _leading_to(root: Any, targets: set) -> set:
+    """Everything on a path from `root` to a target: only there are gradients computed."""
+    useful = set(targets)
+    stack: list[tuple[Any, bool]] = [(root, False)]
+    seen = set()
+    while stack:
+        item, expanded = stack.pop()
+        if type(item) is not Node:
+            continue
+        if expanded:
+            if any(parent in useful for parent in item.parents if parent is not None):
+                useful.add(item)
+        elif item not in seen:
+            seen.add(item)
+            stack.append((item, True))
+            stack.extend((parent, False) for parent in item.parents if parent is not None)
+    return useful
+
+
+def _shares(node: Node, gy: Any, useful: set | None, create_graph: bool) -> list[tuple[int, Any]]:
+    """(input number, gradient) for each input of a node whose gradient is wanted."""
+    op = node.op
+    for name, version, then, _ in node.versions:
+        if version[0] != then:
+            raise GradientError(
+                f"backward through {op.name}{f' in {node.layer}' if node.layer else ''}: its saved {name!r} "
+                "was changed in place after it was used; call backward() before the update, or compute again"
+            )
+    wanted = [
+        i
+        for i, parent in enumerate(node.parents)
+        if parent is not None and (useful is None or parent in useful)
+    ]
+    env = _with_history(node) if create_graph else node.saved
+    if op.fused is not None and not create_graph:
+        flags = [i in wanted for i in range(len(node.parents))]
+        results = op.fused.function(gy, flags, *[env[name] for name in op.fused.needs])
+        shares = [(i, results[i]) for i in wanted]
+    else:
+        if op.shared is not None:
+            env = env | op.shared.function(*[env[name] for name in op.shared.needs])
+        shares = []
+        for i in wanted:
+            rule = op._rule(i)
+            if op.variadic:
+                env = env | {"position": i}
+            shares.append((i, rule.function(gy, *[env[name] for name in rule.needs])))
+    watch = MODE.get().watch
+    if watch is not None:
+        for i, share in shares:
+            name = op.inputs[0 if op.variadic else i]
+            watch(op.name, node.layer, f"gradient of {name}", share._data if type(share) is Tensor else share)
+    return shares
+
+
+def _with_history(node: Node) -> dict[str, Any]:
+    """The saved values, where inputs and output are Tensors again, for gradients of gradients."""
+    env = dict(node.saved)
+    for name, version, _, j in node.versions:
+        producer = node if j is None else node.parents[j]
+        if type(producer) is Tensor:
+            env[name] = producer
+        elif producer is not None:
+            env[name] = _again(node.saved[name], producer, version)
+    return env
+
+
+def _again(array: Array, node: Node, version: list[int]) -> Tensor:
+    out = Tensor(array)
+    out._node = node
+    out._version = version
+    return out

@@ -1,0 +1,238 @@
+"""Node and Op: what an operation is, and what it leaves on the tape."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rawgan import arrays
+from rawgan.engine.mode import MODE
+from rawgan.engine.tensor import Tensor
+from rawgan.kernels.errors import GradientError
+
+_sequence = itertools.count()
+
+
+class Node:
+    """One operation on the tape. It never refers to its output Tensor: no reference cycle.
+
+    parents: for each input its Node, the Tensor itself where it is a leaf, or None where no gradient
+        is wanted.
+    saved: name -> value: the attributes, and exactly the arrays and shapes that the wanted rules name.
+    versions: (name, version cell, its value when saved, input number or None) of the saved arrays.
+    shape, dtype: of the output.
+    """
+
+    __slots__ = ("dtype", "layer", "op", "parents", "saved", "sequence", "shape", "versions")
+
+    def __repr__(self) -> str:
+        return f"<Node {self.sequence} {self.op.name}{f' in {self.layer}' if self.layer else ''}>"
+
+
+class Rule(NamedTuple):
+    """How one input's gradient follows from the output's."""
+
+    function: Callable
+    formula: str
+    needs: tuple[str, ...]  # saved values, in the order of the function's arguments after gy
+
+
+OPS: dict[str, Op] = {}
+_INPUT, _SHAPE, _OUTPUT, _KEPT = range(4)  # where a saved value comes from
+
+
+class Op:
+    """A differentiable operation: a value rule and one gradient rule per input.
+
+    Call it with Tensors, arrays or numbers for the inputs and keywords for the attributes.
+    With a Tensor among the inputs it returns a Tensor; with arrays only, an array.
+    """
+
+    def __init__(self, name: str, value: Callable, keeps: tuple[str, ...], view: bool):
+        parameters = list(inspect.signature(value).parameters.values())[1:]  # the first is the array module
+        positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        self.name = name
+        self.value = value
+        self.keeps = keeps  # names of what the value rule returns after y, for the gradient rules
+        self.view = view  # the output may share its input's memory
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.inputs = tuple(p.name for p in parameters if p.kind is p.VAR_POSITIONAL) or tuple(
+            p.name for p in positional
+        )
+        self.attrs = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        self.output = "z" if "y" in self.inputs else "y"
+        self.rules: dict[str, Rule] = {}
+        self.shared: Rule | None = None
+        self.fused: Rule | None = None
+        self._plans: dict[int, tuple[tuple[str, int, int], ...]] = {}
+        self.__doc__ = value.__doc__
+        self.__name__ = name
+        self.__module__ = value.__module__
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}({', '.join(self.inputs)})>"
+
+    def rule(self, name: str, formula: str) -> Callable:
+        """Register the gradient rule of input `name`: f(gy, *what it needs) -> its gradient.
+
+        A rule's argument names declare what the tape saves for it: an input, an attribute, the output
+        ("y", or "z" where an input is called y), a kept value, "x_shape" (the shape of an input x), or
+        a result of `share`.
+        """
+
+        def register(function: Callable) -> Callable:
+            if name not in self.inputs:
+                raise TypeError(f"{self.name} has no input {name!r}")
+            self.rules[name] = Rule(function, formula, self._needs(function, 1))
+            return function
+
+        return register
+
+    def share(self, function: Callable) -> Callable:
+        """Register work that several rules share: f(*needs) -> dict of named values."""
+        self.shared = Rule(function, "", self._needs(function, 0))
+        return function
+
+    def fuse(self, function: Callable) -> Callable:
+        """Register one kernel for all the rules: f(gy, wanted, *needs) -> a gradient per input.
+
+        Used where no graph of the gradient is asked for, in place of the composed rules.
+        """
+        self.fused = Rule(function, "", self._needs(function, 2))
+        return function
+
+    def _needs(self, function: Callable, skip: int) -> tuple[str, ...]:
+        return tuple(inspect.signature(function).parameters)[skip:]
+
+    def __call__(self, *inputs: Any, **attrs: Any) -> Any:
+        return self.apply(inputs, attrs)[0]
+
+    def apply(self, inputs: tuple, attrs: dict[str, Any]) -> tuple[Any, Sequence]:
+        """The output, and the kept values (plain arrays)."""
+        mode = MODE.get()
+        values = [*inputs]
+        parents: list[Any] = [None] * len(values)
+        first = None  # an array behind some Tensor among the inputs
+        wanted = False
+        for i, value in enumerate(inputs):
+            if type(value) is Tensor:
+                first = values[i] = value._data
+                if value._node is not None:
+                    parents[i] = value._node
+                    wanted = True
+                elif value._leaf:
+                    parents[i] = value
+                    wanted = True
+            elif value is not None and type(value) is not float and type(value) is not int:
+                values[i] = _operand(value)
+        plain = first is None
+        if plain:
+            first = next((v for v in values if hasattr(v, "dtype")), None)
+            if first is None:
+                first = values[0] = np.asarray(values[0], dtype=np.float32)
+        xp = arrays.namespace(first)
+        y = self.value(xp, *values, **attrs)
+        kept: Sequence = ()
+        if self.keeps:
+            y, *kept = y
+        if type(y) is not type(first):  # NumPy returns scalars where it can
+            y = xp.asarray(y)
+        if mode.watch is not None:
+            mode.watch(self.name, mode.layer, "value", y)
+        if plain:
+            return y, kept
+
+        out = Tensor.__new__(Tensor)
+        out._data = y
+        out._leaf = False
+        out._node = None
+        out.grad = None
+        out._version = version = inputs[0]._version if self.view and type(inputs[0]) is Tensor else [0]
+        if not (wanted and mode.grad):
+            return out, kept
+        node = Node.__new__(Node)
+        node.op = self
+        node.parents = parents
+        node.layer = mode.layer
+        node.sequence = next(_sequence)
+        node.shape = y.shape
+        node.dtype = y.dtype
+        node.saved = saved = attrs
+        node.versions = versions = []
+        for i, parent in enumerate(parents):
+            if parent is None:
+                continue
+            for name, place, j in self._plans.get(i) or self._plan(i):
+                if name in saved:
+                    continue
+                if place == _INPUT:
+                    saved[name] = values[j]
+                    source = inputs[j]
+                    if type(source) is Tensor:
+                        versions.append((name, source._version, source._version[0], j))
+                elif place == _OUTPUT:
+                    saved[name] = y
+                    versions.append((name, version, version[0], None))
+                elif place == _SHAPE:
+                    saved[name] = values[j].shape
+                else:
+                    saved[name] = kept[j]
+        if self.variadic:
+            saved["shapes"] = [v.shape for v in values]
+        out._node = node
+        return out, kept
+
+    def _plan(self, i: int) -> tuple[tuple[str, int, int], ...]:
+        """What the gradient of input i needs saved: (name, where it comes from, which one)."""
+        rule = self._rule(i)
+        places = {name: (_KEPT, k) for k, name in enumerate(self.keeps)}
+        places[self.output] = (_OUTPUT, 0)
+        for j, name in enumerate(self.inputs):
+            places[name] = (_INPUT, j)
+            places[name + "_shape"] = (_SHAPE, j)
+        needs = rule.needs
+        for extra in (self.shared, self.fused):
+            needs += extra.needs if extra is not None else ()
+        self._plans[i] = tuple((n, *places[n]) for n in dict.fromkeys(needs) if n in places)
+        return self._plans[i]
+
+    def _rule(self, i: int) -> Rule:
+        name = self.inputs[0 if self.variadic else i]
+        if name not in self.rules:
+            raise GradientError(f"{self.name} has no gradient with respect to its input {name!r}")
+        return self.rules[name]
+
+
+def op(name: str, keeps: tuple[str, ...] = (), view: bool = False) -> Callable[[Callable], Op]:
+    """Register an operation from its value rule f(xp, *inputs, **attributes).
+
+    keeps: names of further results that the value rule returns after y, for its gradient rules.
+    view: the output may share memory with the first input.
+    """
+
+    def register(value: Callable) -> Op:
+        OPS[name] = found = Op(name, value, keeps, view)
+        return found
+
+    return register
+
+
+def _operand(value: Any) -> Any:
+    """An input that is no Tensor: arrays stay, array scalars and 0-d arrays become Python numbers.
+
+    A number then never widens the dtype of the Tensor that it meets.
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, list | tuple):
+        value = np.asarray(value)
+        if value.dtype == np.float64 or value.dtype.kind in "iub":
+            value = value.astype(np.float32)
+    arrays.namespace(value)  # refuses what is not an array
+    return value
