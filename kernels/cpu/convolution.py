@@ -1,3 +1,171 @@
-"""Served by the textbook for now."""
+"""Convolutions as matrix products over windows.
 
-from ..reference.convolution import conv2d, conv2d_weight_grad, conv_transpose2d  # noqa: F401
+`_gather` copies the windows of some images into the rows of a matrix (im2col), so that a convolution is that
+matrix times the weights. `_scatter` is its adjoint: it adds the rows of such a matrix back into an image, so that a
+transposed convolution is a product followed by `_scatter`, with nothing multiplied by the zeros between strides. A
+window's row of taps is one run of channels-last memory.
+
+Images are taken in chunks that depend on the shapes alone, so results do not depend on the number of threads.
+"""
+
+import numpy as np
+
+from ..checks import conv_output_size, conv_transpose_output_size
+from .jit import jit
+from .layout import channels_first, channels_last, swap_last, taps_first
+from .pool import run, scratch, single_threaded_blas
+
+CHUNK_ROWS = 512  # windows to a product: enough to repay BLAS for repacking the weights
+CHUNK_BYTES = 8 << 20
+GROUPS = 8  # partial sums of a weight gradient
+
+
+@jit
+def _gather(x, windows, start, stop, q_size, step, origin, taps):
+    """windows[r] = the window of x (N, H, W·C) at place r of images start ... stop - 1, zero in the padding.
+
+    step, origin, taps: rows and columns (columns already times C) between windows, before the image, in a window;
+    q_size: windows to a row.
+    """
+    _, h, w = x.shape
+    p_size = windows.shape[0] // max(1, (stop - start) * q_size)
+    r = 0
+    for n in range(start, stop):
+        for p in range(p_size):
+            top = p * step[0] - origin[0]
+            for q in range(q_size):
+                left = q * step[1] - origin[1]
+                first = min(max(0, -left), taps[1])
+                last = max(first, min(taps[1], w - left))
+                for a in range(taps[0]):
+                    row = windows[r, a * taps[1] : (a + 1) * taps[1]]
+                    if top + a < 0 or top + a >= h:
+                        row[:] = 0
+                        continue
+                    for j in range(first):
+                        row[j] = 0
+                    for j in range(first, last):
+                        row[j] = x[n, top + a, left + j]
+                    for j in range(last, taps[1]):
+                        row[j] = 0
+                r += 1
+
+
+@jit
+def _scatter(windows, y, bias, start, stop, q_size, step, origin, taps):
+    """y[n] = bias + the sum of the windows at their places; the arguments are those of `_gather`."""
+    _, h, w = y.shape
+    channels = bias.size
+    p_size = windows.shape[0] // max(1, (stop - start) * q_size)
+    r = 0
+    for n in range(start, stop):
+        for i in range(h):
+            for j in range(0, w, channels):
+                for c in range(channels):
+                    y[n, i, j + c] = bias[c]
+        for p in range(p_size):
+            top = p * step[0] - origin[0]
+            for q in range(q_size):
+                left = q * step[1] - origin[1]
+                first = min(max(0, -left), taps[1])
+                last = max(first, min(taps[1], w - left))
+                for a in range(max(0, -top), min(taps[0], h - top)):
+                    row = windows[r, a * taps[1] : (a + 1) * taps[1]]
+                    for j in range(first, last):
+                        y[n, top + a, left + j] += row[j]
+                r += 1
+
+
+def _chunk(images: int, places: int, row_bytes: int) -> int:
+    """Images to a chunk."""
+    wanted = -(-CHUNK_ROWS // places)
+    fitting = max(1, CHUNK_BYTES // (places * row_bytes))
+    return max(1, min(wanted, fitting, images))
+
+
+def conv2d(x, weight, bias, stride=(1, 1), padding=(0, 0)):
+    """See CONTRACTS["conv2d"]."""
+    n, c, h, w = x.shape
+    o, _, kh, kw = weight.shape
+    p, q = conv_output_size(h, kh, stride[0], padding[0]), conv_output_size(w, kw, stride[1], padding[1])
+    images = channels_last(x).reshape(n, h, w * c)
+    matrix = taps_first(weight).T
+    y = np.empty((n, p, q, o), x.dtype)
+    rows = y.reshape(n * p * q, o)
+    taps = kh * kw * c
+    chunk = _chunk(n, p * q, taps * x.itemsize)
+    geometry = (q, (stride[0], stride[1] * c), (padding[0], padding[1] * c), (kh, kw * c))
+
+    def task(i):
+        start, stop = i * chunk, min(n, (i + 1) * chunk)
+        windows = scratch("windows", ((stop - start) * p * q, taps), x.dtype)
+        _gather(images, windows, start, stop, *geometry)
+        part = rows[start * p * q : stop * p * q]
+        np.matmul(windows, matrix, out=part)
+        if bias is not None:
+            np.add(part, bias, out=part)
+
+    with single_threaded_blas():
+        run(task, -(-n // chunk))
+    return channels_first(y)
+
+
+def conv_transpose2d(x, weight, bias, stride=(1, 1), padding=(0, 0), output_padding=(0, 0)):
+    """See CONTRACTS["conv_transpose2d"]."""
+    n, c, h, w = x.shape
+    _, o, kh, kw = weight.shape
+    out_h = conv_transpose_output_size(h, kh, stride[0], padding[0], output_padding[0])
+    out_w = conv_transpose_output_size(w, kw, stride[1], padding[1], output_padding[1])
+    rows = channels_last(x).reshape(n * h * w, c)
+    matrix = taps_first(weight)
+    shift = np.zeros(o, x.dtype) if bias is None else np.ascontiguousarray(bias)
+    y = np.empty((n, out_h, out_w, o), x.dtype)
+    images = y.reshape(n, out_h, out_w * o)
+    taps = kh * kw * o
+    chunk = _chunk(n, h * w, taps * x.itemsize)
+    geometry = (w, (stride[0], stride[1] * o), (padding[0], padding[1] * o), (kh, kw * o))
+
+    def task(i):
+        start, stop = i * chunk, min(n, (i + 1) * chunk)
+        windows = scratch("windows", ((stop - start) * h * w, taps), x.dtype)
+        np.matmul(rows[start * h * w : stop * h * w], matrix, out=windows)
+        _scatter(windows, images, shift, start, stop, *geometry)
+
+    with single_threaded_blas():
+        run(task, -(-n // chunk))
+    return channels_first(y)
+
+
+def conv2d_weight_grad(x, gy, kernel_size, stride=(1, 1), padding=(0, 0)):
+    """See CONTRACTS["conv2d_weight_grad"]."""
+    n, c, h, w = x.shape
+    _, o, p, q = gy.shape
+    kh, kw = kernel_size
+    images = channels_last(x).reshape(n, h, w * c)
+    rows = channels_last(gy).reshape(n * p * q, o)
+    taps = kh * kw * c
+    geometry = (q, (stride[0], stride[1] * c), (padding[0], padding[1] * c), (kh, kw * c))
+    group = max(1, -(-n // GROUPS))
+    chunk = min(group, max(1, CHUNK_BYTES // max(1, p * q * taps * x.itemsize)))
+    partial = np.zeros((max(1, -(-n // group)), o, taps), x.dtype)
+
+    def task(i):
+        last = min(n, (i + 1) * group)
+        for start in range(i * group, last, chunk):
+            stop = min(last, start + chunk)
+            windows = scratch("windows", ((stop - start) * p * q, taps), x.dtype)
+            _gather(images, windows, start, stop, *geometry)
+            seen = rows[start * p * q : stop * p * q].T
+            if start == i * group:
+                np.matmul(seen, windows, out=partial[i])
+            else:
+                product = scratch("product", (o, taps), x.dtype)
+                np.matmul(seen, windows, out=product)
+                np.add(partial[i], product, out=partial[i])
+
+    with single_threaded_blas():
+        run(task, -(-n // group))
+    total = partial[0]
+    for part in partial[1:]:
+        total += part
+    return swap_last(total, kh * kw, c).reshape(o, c, kh, kw)

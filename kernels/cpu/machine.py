@@ -1,0 +1,42 @@
+"""What this processor and this installation offer, for `rawgan info`."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+from .pool import thread_count
+
+
+def info() -> dict[str, Any]:
+    """Numba's version and instruction set, the pool's threads, NumPy's BLAS.
+
+    >>> info()["threads"] >= 1
+    True
+    """
+    import numba
+    import numpy as np  # noqa: F401  (its BLAS must be loaded to be seen)
+    from llvmlite import binding as llvm
+    from threadpoolctl import threadpool_info
+
+    from . import jit, linear  # noqa: F401
+
+    features = llvm.get_host_cpu_features()
+    wanted = ("sse4.2", "avx", "avx2", "fma", "avx512f", "neon", "sve")
+    blas = [f"{b['internal_api']} {b['version']}" for b in threadpool_info() if b["user_api"] == "blas"]
+    return {
+        "numba": numba.__version__,
+        "threads": thread_count(),
+        "blas": ", ".join(blas) or "unknown",
+        "cpu": f"{_model()} ({llvm.get_host_cpu_name()})",
+        "instructions": [name for name in wanted if features.get(name)],
+        "cache": jit.cached,
+    }
+
+
+def _model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

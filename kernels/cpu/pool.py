@@ -1,0 +1,173 @@
+"""One pool of threads for every kernel, and scratch memory that lives as long as its thread.
+
+A kernel cuts its work into tasks whose number depends on the shapes alone, and `run(task, count)` calls
+`task(0) ... task(count - 1)`, each on whichever thread is free. A task must write only its own part of the
+result; then results do not depend on the number of threads. Tasks release the interpreter's lock (Numba's
+nogil, np.matmul), so threads, not processes, are enough.
+
+Numba's prange is not used: OpenMP's waiting threads spin against those of BLAS. BLAS's own threads are not used
+either, for the same reason: inside `run` it works on one thread, and the parallelism is ours.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import count as counter
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError
+
+
+def thread_count() -> int:
+    """RAWGAN_NUM_THREADS, or the number of processors that this process may run on."""
+    text = os.environ.get("RAWGAN_NUM_THREADS")
+    if text is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"RAWGAN_NUM_THREADS: got {text!r}; takes a number of threads, 1 or more")
+    return int(text)
+
+
+class _Job:
+    """A task to be called with 0 ... count - 1; whoever finishes the last call releases `finished`."""
+
+    def __init__(self, task: Callable[[int], None], count: int):
+        self.task = task
+        self.count = count
+        self.error: BaseException | None = None
+        self.finished = threading.Lock()
+        self.finished.acquire()
+        # next() of these is atomic under the interpreter's lock.
+        self._taken = counter().__next__
+        self._done = counter(1).__next__
+
+    def work(self) -> None:
+        while (i := self._taken()) < self.count:
+            try:
+                if self.error is None:
+                    self.task(i)
+            except BaseException as error:
+                self.error = error
+            if self._done() == self.count:
+                self.finished.release()
+
+
+class Pool:
+    """`threads - 1` workers beside the calling thread, which works too."""
+
+    def __init__(self, threads: int):
+        self.threads = threads
+        self._jobs: SimpleQueue[_Job] = SimpleQueue()
+        self._inside = threading.local()
+        for i in range(threads - 1):
+            threading.Thread(target=self._serve, name=f"rawgan-{i}", daemon=True).start()
+
+    def _serve(self) -> None:
+        self._inside.worker = True
+        while True:
+            job = self._jobs.get()
+            job.work()
+            del job
+
+    def run(self, task: Callable[[int], None], count: int) -> None:
+        helpers = min(self.threads, count) - 1
+        if helpers < 1 or getattr(self._inside, "worker", False):
+            for i in range(count):
+                task(i)
+            return
+        job = _Job(task, count)
+        for _ in range(helpers):
+            self._jobs.put(job)
+        job.work()
+        job.finished.acquire()
+        if job.error is not None:
+            raise job.error
+
+
+@cache
+def pool() -> Pool:
+    return Pool(thread_count())
+
+
+def run(task: Callable[[int], None], count: int) -> None:
+    """Calls task(i) for every i below count, on all threads; raises what a task raised."""
+    pool().run(task, count)
+
+
+BLOCK = 1 << 16
+
+
+def run_blocks(task: Callable[[int, int], None], size: int, block: int = BLOCK) -> None:
+    """Calls task(start, stop) for consecutive blocks of range(size); a single block never leaves this thread."""
+    if size <= block:
+        if size:
+            task(0, size)
+        return
+    run(lambda i: task(i * block, min(size, (i + 1) * block)), -(-size // block))
+
+
+@cache
+def _blas() -> list[Any]:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+class _Limit:
+    """How many calls want BLAS on one thread now; the first in sets it, the last out restores it."""
+
+    lock = threading.Lock()
+    depth = 0
+    saved: tuple[int, ...] = ()
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Within the block BLAS starts no threads. Nested and concurrent blocks share one limit."""
+    with _Limit.lock:
+        if _Limit.depth == 0:
+            _Limit.saved = tuple(library.get_num_threads() for library in _blas())
+            for library in _blas():
+                library.set_num_threads(1)
+        _Limit.depth += 1
+    try:
+        yield
+    finally:
+        with _Limit.lock:
+            _Limit.depth -= 1
+            if _Limit.depth == 0:
+                for library, threads in zip(_blas(), _Limit.saved, strict=True):
+                    library.set_num_threads(threads)
+
+
+_local = threading.local()
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An uninitialised array of this thread's, the same memory at every call with this name and dtype.
+
+    Fresh memory costs a page fault every 4 KB, more than the work on it; this memory is touched again and again.
+    """
+    buffers = _local.__dict__
+    size = int(np.prod(shape))
+    key = f"{name} {dtype.char}"
+    buffer = buffers.get(key)
+    if buffer is None or buffer.size < size:
+        buffer = buffers[key] = np.empty(size, dtype)
+    return buffer[:size].reshape(shape)
+
+
+def _forget() -> None:
+    """A forked child has this module's memory but none of its threads."""
+    pool.cache_clear()
+    _Limit.lock = threading.Lock()
+    _Limit.depth = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
