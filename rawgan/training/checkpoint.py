@@ -62,12 +62,13 @@ def save(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mappin
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
     for name, array in arrays.items():
         _check_storable(path, name, array)
-    names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))  # widest first: all stay aligned
+    widest_first = sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0]))
+    arrays = dict(widest_first)  # so that every array is aligned in the file
     try:
         document = json.dumps({"format": FORMAT, "meta": meta})
     except (TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: meta is not JSON ({error}); pass plain Python values") from error
-    header = _header(document, {name: arrays[name] for name in names})
+    header = _header(document, arrays)
     if len(header) > HEADER_LIMIT:
         raise CheckpointError(
             f"{path}: names and meta take {len(header):,} bytes, and a header takes {HEADER_LIMIT:,}; "
@@ -77,8 +78,8 @@ def save(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mappin
     def chunks() -> Iterator[bytes | memoryview]:
         yield len(header).to_bytes(8, "little")
         yield header
-        for name in names:
-            yield _data(arrays[name])
+        for array in arrays.values():
+            yield _data(array)
 
     write_whole(path, chunks())
 

@@ -25,6 +25,7 @@ _REMEDY = {
     errno.EPERM: "you may not write there: write to another folder or change its permissions",
     errno.ENOENT: "make that folder first, or write to another one",
     errno.ENOTDIR: "a file stands where a folder is needed: write to another folder",
+    errno.EEXIST: "a file of that name is in the way: choose another name",
     errno.EISDIR: "a folder of that name is in the way: choose another name",
 }
 
