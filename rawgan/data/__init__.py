@@ -1,0 +1,103 @@
+"""Where training data comes from: bundled digits, MNIST, CIFAR-10, mixtures, arrays.
+
+>>> digits = load("digits")
+>>> digits
+Dataset('digits', 1797 images of shape (1, 8, 8), uint8)
+>>> digits.batch([0, 1], low=-1.0, high=1.0).shape
+(2, 1, 8, 8)
+
+The training loop asks every source, finite or endless, the same four questions: `shape`,
+`fingerprint`, `steps_per_epoch(batch_size)` and `batch_for(step, batch_size, key, low, high)`.
+A new dataset is a new row of `DATASETS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rawgan.data import cifar10, digits, mnist
+from rawgan.data.dataset import Dataset
+from rawgan.data.mixtures import Mixture, grid, ring
+from rawgan.data.resize import resize_images
+from rawgan.kernels.errors import ConfigError, DataError
+
+__all__ = ["DATASETS", "Dataset", "Entry", "Mixture", "load", "names", "resize_images"]
+
+
+class Entry(NamedTuple):
+    """One row of the table: what it is, how it is made, and which splits it has.
+
+    `make` takes the split and the folder that the user named (or None).
+    """
+
+    about: str
+    make: Callable[[str, str | os.PathLike[str] | None], Dataset | Mixture]
+    splits: tuple[str, ...] = ("train",)
+
+
+_BOTH = ("train", "test")
+DATASETS: dict[str, Entry] = {
+    "digits": Entry("1,797 handwritten digits, 8x8, bundled (UCI)", lambda split, folder: digits.load()),
+    "mnist": Entry("handwritten digits, 28x28", lambda *where: mnist.load("mnist", *where), _BOTH),
+    "fashion_mnist": Entry(
+        "pictures of clothes, 28x28", lambda *where: mnist.load("fashion_mnist", *where), _BOTH
+    ),
+    "cifar10": Entry("colour pictures of ten kinds of thing, 32x32", cifar10.load, _BOTH),
+    "ring": Entry("8 Gaussians on a circle, endless", lambda split, folder: ring()),
+    "grid": Entry("25 Gaussians on a square grid, endless", lambda split, folder: grid()),
+}
+
+
+def names() -> list[str]:
+    """The names that `load` knows.
+
+    >>> names()
+    ['digits', 'mnist', 'fashion_mnist', 'cifar10', 'ring', 'grid']
+    """
+    return list(DATASETS)
+
+
+def load(
+    source: Any = "digits", *, split: str = "train", data_dir: str | os.PathLike[str] | None = None
+) -> Dataset | Mixture:
+    """Training data by name, or from an array.
+
+    source: a name out of `names()`; or pictures, (N, H, W) or (N, C, H, W) with C 1 or 3, uint8 or
+    floats in [0, 1]; or points, (N, 2) floats; or a Dataset or Mixture, returned as it is.
+    split: "train", or for the datasets that come with one "test".
+    data_dir: the folder that holds a named dataset's files, themselves or in a sub-folder of the
+    dataset's name. Without it the folder in the environment variable RAWGAN_DATA is searched, then
+    the user's cache, into which missing files are downloaded. Bundled datasets need no files.
+
+    Raises ConfigError for an unknown name or split, DataError for data that cannot be used.
+
+    >>> import numpy as np
+    >>> load(np.zeros((5, 28, 28), np.uint8)).shape
+    (1, 28, 28)
+    """
+    if isinstance(source, Dataset | Mixture):
+        _check_split(source.name, split, ("train",))
+        return source
+    if not isinstance(source, str):
+        if isinstance(source, os.PathLike):
+            raise DataError(
+                f"load takes a name or an array, not a path ({os.fspath(source)!r}); "
+                "for a folder of dataset files: load(name, data_dir=path)"
+            )
+        _check_split("an array", split, ("train",))
+        return Dataset("array", source)
+    if source not in DATASETS:
+        near = difflib.get_close_matches(source.lower(), DATASETS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"unknown data {source!r}: {hint}There are: {', '.join(DATASETS)}")
+    entry = DATASETS[source]
+    _check_split(source, split, entry.splits)
+    return entry.make(split, data_dir)
+
+
+def _check_split(name: str, split: str, splits: tuple[str, ...]) -> None:
+    if split not in splits:
+        raise ConfigError(f"{name} has no split {split!r}; it has: {', '.join(splits)}")
