@@ -76,9 +76,10 @@ def _key(x: Tensor) -> Any:
 
 
 def _own(share: Array, like: Tensor) -> Array:
-    """A copy, as a rule's result may share memory with another gradient or a saved value."""
-    xp = arrays.namespace(like._data)
-    return xp.asarray(share, dtype=like.dtype, copy=True)
+    """A C-contiguous copy: a rule's result may share memory with another gradient or a saved value."""
+    out = arrays.namespace(like._data).empty(like.shape, dtype=like.dtype)
+    out[...] = share
+    return out
 
 
 def _first_gradient(output: Tensor, given: Any) -> Any:

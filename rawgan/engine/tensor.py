@@ -169,5 +169,6 @@ def tensor(value: Any, dtype: Any = None, device: str | None = None, requires_gr
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind not in "biuf":
         raise DTypeError(f"tensor() takes real numbers, got an array of dtype {value.dtype}")
     array = arrays.asarray(value, dtype, device)
-    xp = arrays.namespace(array)
-    return Tensor(xp.asarray(array, copy=True), requires_grad)
+    out = arrays.namespace(array).empty(array.shape, dtype=array.dtype)
+    out[...] = array
+    return Tensor(out, requires_grad)

@@ -78,7 +78,8 @@ def batch_norm_with_statistics(x, scale, shift, eps=1e-5):
 def batch_norm(x, scale, shift, eps=1e-5):
     """Each channel of (N, C) or (N, C, H, W) to mean 0 and variance 1 over the batch.
 
-    Source: Ioffe and Szegedy, "Batch normalization", 2015. scale, shift: (C,), applied after. The variance is the biased one.
+    scale, shift: (C,), applied after. The variance is the biased one.
+    Source: Ioffe and Szegedy, "Batch normalization", 2015.
     """
     return batch_norm_with_statistics(x, scale, shift, eps)[0]
 

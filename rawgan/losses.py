@@ -1,0 +1,180 @@
+"""Losses: binary cross-entropy, the adversarial objectives, and what is added to them.
+
+Every loss is a scalar Tensor, a mean over the batch. D's outputs are called logits; only
+where `probabilities=True` have they gone through a sigmoid.
+
+>>> from rawgan import losses
+>>> losses.adversarial("hinge")
+adversarial('hinge')
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rawgan import arrays, ops, rng
+from rawgan.engine import Tensor, grad
+from rawgan.kernels.errors import ConfigError, ShapeError
+from rawgan.ops.arithmetic import raw
+
+
+def bce(probabilities: Any, targets: Any) -> Tensor:
+    """Mean of −t log p − (1 − t) log(1 − p); finite at p = 0 and p = 1, where log 0 counts as −100."""
+    return ops.mean(ops.bce(probabilities, targets))
+
+
+def bce_with_logits(logits: Any, targets: Any) -> Tensor:
+    """Mean cross-entropy of σ(logits) against targets in [0, 1]; exact for any finite logit."""
+    return ops.mean(ops.bce_with_logits(logits, targets))
+
+
+# Adversarial objectives --------------------------------------------------------------
+
+
+class Game(NamedTuple):
+    """D's loss on real and on fake outputs and G's on fake ones, element by element, with the formulas."""
+
+    real: Callable
+    fake: Callable
+    generator: Callable
+    formula: str
+
+
+_SATURATING = "D: −log D(x) − log(1 − D(G(z)));  G: log(1 − D(G(z)))"
+_NON_SATURATING = "D: −log D(x) − log(1 − D(G(z)));  G: −log D(G(z))"
+
+# name -> (its form for logits, its form for probabilities or None)
+OBJECTIVES: dict[str, tuple[Game, Game | None]] = {
+    "saturating": (  # Goodfellow et al. 2014, equation 1
+        Game(
+            lambda s: ops.bce_with_logits(s, 1.0),
+            lambda s: ops.bce_with_logits(s, 0.0),
+            lambda s: -ops.bce_with_logits(s, 0.0),
+            _SATURATING,
+        ),
+        Game(lambda p: ops.bce(p, 1.0), lambda p: ops.bce(p, 0.0), lambda p: -ops.bce(p, 0.0), _SATURATING),
+    ),
+    "non_saturating": (  # Goodfellow et al. 2014, section 3
+        Game(
+            lambda s: ops.bce_with_logits(s, 1.0),
+            lambda s: ops.bce_with_logits(s, 0.0),
+            lambda s: ops.bce_with_logits(s, 1.0),
+            _NON_SATURATING,
+        ),
+        Game(
+            lambda p: ops.bce(p, 1.0), lambda p: ops.bce(p, 0.0), lambda p: ops.bce(p, 1.0), _NON_SATURATING
+        ),
+    ),
+    "least_squares": (  # Mao et al. 2017, equation 9
+        Game(
+            lambda s: 0.5 * (s - 1) ** 2,
+            lambda s: 0.5 * s**2,
+            lambda s: 0.5 * (s - 1) ** 2,
+            "D: ½(D(x) − 1)² + ½D(G(z))²;  G: ½(D(G(z)) − 1)²",
+        ),
+        None,
+    ),
+    "hinge": (  # Lim and Ye 2017; Miyato et al. 2018
+        Game(
+            lambda s: ops.relu(1 - s),
+            lambda s: ops.relu(1 + s),
+            lambda s: -s,
+            "D: max(0, 1 − D(x)) + max(0, 1 + D(G(z)));  G: −D(G(z))",
+        ),
+        None,
+    ),
+    "wasserstein": (  # Arjovsky et al. 2017, equation 2
+        Game(lambda s: -s, lambda s: +1.0 * s, lambda s: -s, "D: −D(x) + D(G(z));  G: −D(G(z))"),
+        None,
+    ),
+}
+
+
+class Objective:
+    """The two players' losses of one adversarial game."""
+
+    def __init__(self, name: str, game: Game):
+        self.name, self.game, self.formula = name, game, game.formula
+
+    def __repr__(self) -> str:
+        return f"adversarial({self.name!r})"
+
+    def discriminator(self, real: Any, fake: Any) -> Tensor:
+        """D's loss: the mean over the real outputs plus the mean over the fake ones."""
+        return ops.mean(self.game.real(real)) + ops.mean(self.game.fake(fake))
+
+    def generator(self, fake: Any) -> Tensor:
+        """G's loss on D's outputs for fake examples."""
+        return ops.mean(self.game.generator(fake))
+
+
+def adversarial(name: str, probabilities: bool = False) -> Objective:
+    """The objective of that name; `probabilities` says that D ends in a sigmoid.
+
+    Raises ConfigError for an unknown name, or for one that has no form for probabilities.
+    """
+    if name not in OBJECTIVES:
+        near = difflib.get_close_matches(str(name), OBJECTIVES, n=1)
+        raise ConfigError(
+            f"there is no objective {name!r}"
+            + (f"; did you mean {near[0]!r}?" if near else "")
+            + f" The objectives are: {', '.join(OBJECTIVES)}"
+        )
+    logits, probability = OBJECTIVES[name]
+    if not probabilities:
+        return Objective(name, logits)
+    if probability is None:
+        raise ConfigError(
+            f"the {name!r} objective takes D's raw output: leave out the final sigmoid of D, or use "
+            "'saturating' or 'non_saturating'"
+        )
+    return Objective(name, probability)
+
+
+# Regularisers ------------------------------------------------------------------------
+
+
+def _slope(D: Callable, x: Tensor) -> Tensor:
+    """‖∇ₓ D(x)‖² for each example, itself on the tape."""
+    (gx,) = grad(ops.sum(D(x)), [x], create_graph=True)
+    return ops.sum(gx * gx, axis=tuple(range(1, len(x.shape))))
+
+
+def gradient_penalty(D: Callable, real: Any, fake: Any, weight: float = 10.0) -> Tensor:
+    """weight · mean (‖∇D(x̂)‖ − 1)² at random points x̂ between real and fake examples.
+
+    real, fake: (N, ...) of one shape. Source: Gulrajani et al. 2017, equation 3.
+    """
+    a, b = raw(real), raw(fake)
+    if tuple(a.shape) != tuple(b.shape):
+        raise ShapeError(f"gradient_penalty: real of shape {a.shape} and fake of shape {b.shape} differ")
+    shape = (a.shape[0],) + (1,) * (len(a.shape) - 1)
+    t = rng.current().uniform(shape, a.dtype, arrays.device_of(a))
+    between = Tensor(t * a + (1 - t) * b, requires_grad=True)
+    # The root's slope is infinite at 0; a D that is flat there still has a penalty, but no direction.
+    norm = ops.sqrt(_slope(D, between) + 1e-12)
+    return weight * ops.mean((norm - 1) ** 2)
+
+
+def r1(D: Callable, real: Any, weight: float = 10.0) -> Tensor:
+    """weight / 2 · mean ‖∇D(x)‖² on real examples (Mescheder et al. 2018, equation 9)."""
+    return (weight / 2) * ops.mean(_slope(D, Tensor(raw(real), requires_grad=True)))
+
+
+def kl_to_normal(mean: Any, log_variance: Any) -> Tensor:
+    """Mean over the batch of KL(N(mean, e^log_variance) ‖ N(0, 1)), summed over the features.
+
+    mean, log_variance: (N, features). Source: Kingma and Welling 2014, appendix B.
+    """
+    terms = ops.exp(log_variance) + mean * mean - 1 - log_variance
+    return 0.5 * ops.mean(ops.sum(terms, axis=1))
+
+
+def l2(parameters: Any) -> Tensor:
+    """Σ θ² over all the parameters."""
+    total: Any = 0.0
+    for p in parameters:
+        total = total + ops.sum(p * p)
+    return total
