@@ -13,7 +13,7 @@ import numpy as np
 from ..checks import conv_output_size, conv_transpose_output_size
 from .jit import jit
 from .layout import channels_first, channels_last, swap_last, taps_first
-from .pool import run, scratch, single_threaded_blas
+from .pool import run, run_blocks, scratch, single_threaded_blas
 
 CHUNK_ROWS = 512  # windows to a product: enough to repay BLAS for repacking the weights
 CHUNK_BYTES = 8 << 20
@@ -42,12 +42,11 @@ def _gather(x, windows, start, stop, q_size, step, origin, taps):
                     if top + a < 0 or top + a >= h:
                         row[:] = 0
                         continue
-                    for j in range(first):
-                        row[j] = 0
-                    for j in range(first, last):
-                        row[j] = x[n, top + a, left + j]
-                    for j in range(last, taps[1]):
-                        row[j] = 0
+                    row[:first] = 0
+                    row[last:] = 0
+                    inside, seen = row[first:last], x[n, top + a, left + first : left + last]
+                    for j in range(inside.size):
+                        inside[j] = seen[j]
                 r += 1
 
 
@@ -70,9 +69,10 @@ def _scatter(windows, y, bias, start, stop, q_size, step, origin, taps):
                 first = min(max(0, -left), taps[1])
                 last = max(first, min(taps[1], w - left))
                 for a in range(max(0, -top), min(taps[0], h - top)):
-                    row = windows[r, a * taps[1] : (a + 1) * taps[1]]
-                    for j in range(first, last):
-                        y[n, top + a, left + j] += row[j]
+                    row = windows[r, a * taps[1] + first : a * taps[1] + last]
+                    seen = y[n, top + a, left + first : left + last]
+                    for j in range(row.size):
+                        seen[j] += row[j]
                 r += 1
 
 
@@ -147,7 +147,7 @@ def conv2d_weight_grad(x, gy, kernel_size, stride=(1, 1), padding=(0, 0)):
     geometry = (q, (stride[0], stride[1] * c), (padding[0], padding[1] * c), (kh, kw * c))
     group = max(1, -(-n // GROUPS))
     chunk = min(group, max(1, CHUNK_BYTES // max(1, p * q * taps * x.itemsize)))
-    partial = np.zeros((max(1, -(-n // group)), o, taps), x.dtype)
+    partial = scratch("partial", (-(-n // group), o, taps), x.dtype)
 
     def task(i):
         last = min(n, (i + 1) * group)
@@ -165,7 +165,12 @@ def conv2d_weight_grad(x, gy, kernel_size, stride=(1, 1), padding=(0, 0)):
 
     with single_threaded_blas():
         run(task, -(-n // group))
-    total = partial[0]
-    for part in partial[1:]:
-        total += part
-    return swap_last(total, kh * kw, c).reshape(o, c, kh, kw)
+    return swap_last(_add_up(partial), kh * kw, c).reshape(o, c, kh, kw)
+
+
+def _add_up(partial):
+    """The sum over the first axis, in order, which does not depend on who computes it."""
+    total = np.empty(partial.shape[1:], partial.dtype)
+    terms, sums = partial.reshape(len(partial), total.size), total.reshape(-1)
+    run_blocks(lambda start, stop: terms[:, start:stop].sum(0, out=sums[start:stop]), total.size)
+    return total
