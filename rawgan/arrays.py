@@ -121,9 +121,19 @@ def float_dtype(dtype: Any) -> np.dtype:
     return found
 
 
+def as_float(name: str, array: Array, dtype: Any) -> Array:
+    """Whole numbers and booleans in `dtype`; float32 and float64 as they are; the rest is refused."""
+    kind = str(array.dtype).rpartition(".")[2]
+    if kind in FLOATS:
+        return array
+    if not kind.startswith(("int", "uint", "bool")):
+        raise DTypeError(f"{name}: takes float32 or float64, got an array of dtype {kind}")
+    return namespace(array).astype(array, dtype)
+
+
 def scatter_add(shape: tuple[int, ...], index: Any, values: Array) -> Array:
     """Zeros of `shape` with `values` added at `index`; an element named twice gets both."""
-    backend, xp = _lookup(type(values))
+    xp = namespace(values)
     out = xp.zeros(shape, dtype=values.dtype)
     parts = index if isinstance(index, tuple) else (index,)
     if all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts):

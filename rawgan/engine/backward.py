@@ -169,17 +169,19 @@ def _leading_to(root: Any, targets: set) -> set:
 def _shares(node: Node, gy: Any, useful: set | None, create_graph: bool) -> list[tuple[int, Any]]:
     """(input number, gradient) for each input of a node whose gradient is wanted."""
     op = node.op
+    wanted = [
+        i
+        for i, parent in enumerate(node.parents)
+        if parent is not None and (useful is None or parent in useful)
+    ]
+    if not wanted:
+        return []
     for name, version, then, _ in node.versions:
         if version[0] != then:
             raise GradientError(
                 f"backward through {op.name}{f' in {node.layer}' if node.layer else ''}: its saved {name!r} "
                 "was changed in place after it was used; call backward() before the update, or compute again"
             )
-    wanted = [
-        i
-        for i, parent in enumerate(node.parents)
-        if parent is not None and (useful is None or parent in useful)
-    ]
     env = _with_history(node) if create_graph else node.saved
     if op.fused is not None and not create_graph:
         flags = [i in wanted for i in range(len(node.parents))]
@@ -208,6 +210,11 @@ def _with_history(node: Node) -> dict[str, Any]:
     for name, version, _, j in node.versions:
         producer = node if j is None else node.parents[j]
         if type(producer) is Tensor:
+            if producer._data is not env[name]:
+                raise GradientError(
+                    f"backward through {node.op.name}: the data of its leaf {name!r} was replaced after it "
+                    "was used, so no gradient of a gradient can reach it; compute again from the new data"
+                )
             env[name] = producer
         elif producer is not None:
             env[name] = _again(node.saved[name], producer, version)

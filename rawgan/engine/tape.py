@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rawgan import arrays
+from rawgan.arrays import Array
 from rawgan.engine.mode import MODE
 from rawgan.engine.tensor import Tensor
-from rawgan.kernels.errors import GradientError
+from rawgan.kernels.errors import DeviceError, GradientError
 
 _sequence = itertools.count()
 
@@ -117,6 +118,7 @@ class Op:
         values = [*inputs]
         parents: list[Any] = [None] * len(values)
         first = None  # an array behind some Tensor among the inputs
+        guests = []  # which inputs are arrays without a Tensor
         wanted = False
         for i, value in enumerate(inputs):
             if type(value) is Tensor:
@@ -127,13 +129,14 @@ class Op:
                 elif value._leaf:
                     parents[i] = value
                     wanted = True
+            elif type(value) is bool:
+                values[i] = float(value)
             elif value is not None and type(value) is not float and type(value) is not int:
                 values[i] = _operand(value)
+                guests.append(i)
         plain = first is None
-        if plain:
-            first = next((v for v in values if hasattr(v, "dtype")), None)
-            if first is None:
-                first = values[0] = np.asarray(values[0], dtype=np.float32)
+        if guests or plain:
+            first = _settle(self.name, values, guests, first)
         xp = arrays.namespace(first)
         y = self.value(xp, *values, **attrs)
         kept: Sequence = ()
@@ -166,7 +169,8 @@ class Op:
         for i, parent in enumerate(parents):
             if parent is None:
                 continue
-            for name, place, j in self._plans.get(i) or self._plan(i):
+            plan = self._plans.get(i)
+            for name, place, j in self._plan(i) if plan is None else plan:
                 if name in saved:
                     continue
                 if place == _INPUT:
@@ -222,17 +226,37 @@ def op(name: str, keeps: tuple[str, ...] = (), view: bool = False) -> Callable[[
 
 
 def _operand(value: Any) -> Any:
-    """An input that is no Tensor: arrays stay, array scalars and 0-d arrays become Python numbers.
-
-    A number then never widens the dtype of the Tensor that it meets.
-    """
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, bool):
-        return float(value)
+    """An input that is neither a Tensor nor a Python number, as an array."""
     if isinstance(value, list | tuple):
         value = np.asarray(value)
         if value.dtype == np.float64 or value.dtype.kind in "iub":
             value = value.astype(np.float32)
     arrays.namespace(value)  # refuses what is not an array
     return value
+
+
+def _settle(name: str, values: list, guests: list[int], first: Any) -> Array:
+    """The array that decides device and dtype, the other plain arrays made to fit it.
+
+    What has no axes becomes a Python number and whole numbers take the dtype, so that neither an array
+    scalar nor an array of labels widens float32.
+    """
+    if first is None:
+        leader = max(guests, key=lambda i: len(values[i].shape), default=0)
+        if not guests or isinstance(values[leader], np.generic):
+            values[leader] = np.asarray(values[leader], dtype=None if guests else np.float32)
+        first = values[leader]
+    for i in guests:
+        value = values[i]
+        if value is first:
+            continue
+        if not value.shape:
+            values[i] = float(value)
+        elif type(value) is not type(first):
+            raise DeviceError(
+                f"{name}: got arrays on {arrays.device_of(first)} and {arrays.device_of(value)}; "
+                "move one with rawgan.tensor(x, device=...) or .to(device)"
+            )
+        elif value.dtype != first.dtype:
+            values[i] = arrays.as_float(name, value, first.dtype)
+    return first

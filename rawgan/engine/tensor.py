@@ -130,7 +130,7 @@ class Tensor:
     def __repr__(self) -> str:
         values = np.array2string(self.numpy(), separator=", ", prefix="tensor(")
         notes = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
-        if self.device != "cpu":
+        if self.device != arrays.resolve(None):
             notes += f", device='{self.device}'"
         if self._node is not None:
             notes += f", op={self._node.op.name}"
