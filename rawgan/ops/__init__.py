@@ -104,6 +104,7 @@ def _attach() -> None:
     T.__matmul__ = lambda x, y: matmul(x, y)
     T.__rmatmul__ = lambda x, y: matmul(y, x)
     T.__getitem__ = getitem
+    T.__iter__ = lambda x: (x[i] for i in range(len(x)))
     for method in (sum, mean, var, max, clip, exp, log, sqrt, tanh, sigmoid, abs, to, matmul):
         setattr(T, method.__name__, _method(method))
     T.astype = lambda x, dtype: astype(x, dtype=_float_dtype(dtype))

@@ -107,7 +107,7 @@ def power(xp, x, y):
 @power.rule("x", formula="x̄ = z̄ ⊙ y ⊙ x^(y−1)")
 def power_x(gz, x, y):
     if type(y) is Tensor or hasattr(y, "dtype"):
-        constant = indicator(raw(y) == 0, gz)  # there x⁰ = 1 for every x: no slope, not 0·∞
+        constant = indicator((raw(y) == 0) & (raw(x) == 0), gz)  # x⁰ = 1 at 0 too: no slope, not 0·∞
         return gz * y * x ** (y - 1 + constant)
     if y == 0:
         return gz * 0

@@ -13,7 +13,7 @@ from rawgan import arrays
 from rawgan.engine import op
 from rawgan.kernels.errors import ShapeError
 from rawgan.ops.arithmetic import indicator, raw
-from rawgan.ops.shape import reshape
+from rawgan.ops.shape import as_input, reshape
 
 
 def axes_of(name, axis, ndim):
@@ -23,9 +23,9 @@ def axes_of(name, axis, ndim):
     given = axis if isinstance(axis, tuple | list) else (axis,)
     out = set()
     for a in given:
-        if not isinstance(a, int) or not -ndim <= a < ndim:
+        if not hasattr(a, "__index__") or not -ndim <= a < ndim:
             raise ShapeError(f"{name}: axis {a!r} does not exist in an array of {ndim} dimensions")
-        out.add(a % ndim)
+        out.add(int(a) % ndim)
     if len(out) != len(given):
         raise ShapeError(f"{name}: axis {axis} names an axis twice")
     return tuple(sorted(out))
@@ -146,6 +146,7 @@ def broadcast_to_x(gy, x_shape):
 
 def broadcast_to(x, shape):
     """x repeated along new and length-1 axes; ShapeError if it does not fit."""
+    x = as_input(x)
     shape = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
     have = x.shape
     fits = len(have) <= len(shape) and all(n in (1, m) for n, m in zip(have[::-1], shape[::-1], strict=False))

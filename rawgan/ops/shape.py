@@ -65,7 +65,7 @@ def transpose(x, axes=None):
     x = as_input(x)
     ndim = len(x.shape)
     axes = tuple(range(ndim))[::-1] if axes is None else tuple(operator.index(a) for a in axes)
-    if sorted(a % ndim if ndim else a for a in axes) != list(range(ndim)):
+    if sorted(a + ndim if a < 0 else a for a in axes) != list(range(ndim)):
         raise ShapeError(f"transpose: axes {axes} are not an order of the {ndim} axes of shape {x.shape}")
     return _transpose(x, axes=tuple(a % ndim for a in axes))
 
