@@ -90,10 +90,7 @@ def _word(value: Any, name: str) -> int:
 
 
 def _empty(shape: Any, dtype: np.dtype, device: str | None) -> arrays.Array:
-    name = arrays.resolve(device)
-    if name == "cpu":  # the common case, without a detour through a host array
-        return np.empty(shape, dtype)
-    return arrays.asarray(np.empty(shape, dtype), dtype, name)
+    return arrays.asarray(np.empty(shape, dtype), dtype, device)
 
 
 _default = Generator(0)
