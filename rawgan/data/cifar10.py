@@ -75,7 +75,8 @@ def _read_archive(path: Path, members: tuple[str, ...]) -> dict[str, bytes]:
     try:
         with gzip.open(path) as unzipped:
             stream = _Bounded(unzipped, path)
-            with tarfile.open(fileobj=stream, mode="r|") as archive:
+            # Block by block, so that what follows the last header is still in the stream.
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=tarfile.BLOCKSIZE) as archive:
                 for member in archive:
                     name = PurePosixPath(member.name).name
                     if name in members and member.isfile() and (file := archive.extractfile(member)):

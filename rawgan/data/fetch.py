@@ -96,13 +96,13 @@ def _download(source: Source, wanted: Sequence[Remote], looked: Sequence[Path]) 
                 paths.append(_fetch(host + file.name, file, folder))
                 break
             except (OSError, ValueError) as error:  # refused, cut off, unwritable; wrong hash
-                failures.append(f"{host + file.name}: {error}")
+                failures.append(f"{host + file.name} ({_reason(error)})")
         else:
             searched = f"Looked in {_joined(looked)}. " if looked else ""
             raise DataError(
-                f"{source.name}: cannot get {file.name} ({'; '.join(failures)}). {searched}"
-                f"If you have the files ({_listed(wanted)}), put them into a folder and set {VARIABLE} "
-                "to it, or pass data_dir="
+                f"{source.name}: its files are not here and {file.name} cannot be downloaded. Put "
+                f"{_listed(wanted)} into a folder and set {VARIABLE} to it, or pass data_dir=. {searched}"
+                f"Tried: {'; '.join(failures)}"
             )
     return paths
 
@@ -114,6 +114,13 @@ def _fetch(url: str, file: Remote, folder: Path) -> Path:
     with _Bar(file.name) if sys.stderr.isatty() else nullcontext(False) as bar:
         downloader: Any = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=TIMEOUT)
         return Path(pooch.retrieve(url, f"sha256:{file.sha256}", file.name, folder, downloader=downloader))
+
+
+def _reason(error: BaseException) -> str:
+    """The first cause: requests wraps "Connection refused" into three layers of its own words."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return f"{type(error).__name__}: {error}"
 
 
 class _Bar:

@@ -103,7 +103,17 @@ def test_damaged_tar_gives_data_error_or_whole_records(tmp_path_factory, header,
         assert type(result) is DataError
 
 
-def test_archive_that_lies_about_lengths_or_unpacks_without_end(tmp_path):
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_file_behind_a_damaged_header_is_missed(tmp_path, header):
+    content = bytearray(TAR)
+    content[header + 148] ^= 1  # the header's checksum
+    (tmp_path / cifar10.ARCHIVE).write_bytes(gzip.compress(content))
+    with pytest.raises(DataError, match="damaged archive"):
+        data.load("cifar10", data_dir=tmp_path)
+
+
+def test_archive_that_lies_about_lengths_or_unpacks_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar10, "MAX_BYTES", 1 << 22)
     pax = tarfile.TarInfo("x")
     pax.type, pax.size = tarfile.XHDTYPE, 1 << 33  # tarfile reads such a header into memory whole
     bomb = gzip.compress(pax.tobuf(tarfile.GNU_FORMAT) + bytes(cifar10.MAX_BYTES + 1_000_000), 1)

@@ -121,7 +121,7 @@ def host(monkeypatch):
     server.url = f"http://127.0.0.1:{server.server_port}/"
     for path, content in server.files.items():
         monkeypatch.setitem(mnist.SHA256["mnist"], path[1:-3], hashlib.sha256(content).hexdigest())
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
     server.shutdown()
@@ -192,11 +192,12 @@ def test_unwritable_cache(monkeypatch, host, tmp_path):
         data.load("mnist")
 
 
-def test_progress_only_where_a_terminal_is(monkeypatch, host, capfd):
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_only_where_a_terminal_is(monkeypatch, host, capfd, terminal):
     point_at(monkeypatch, "mnist", (host.url,))
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
     data.load("mnist")
-    assert "train-images-idx3-ubyte.gz" in capfd.readouterr().err
+    assert ("kB" in capfd.readouterr().err) == terminal
 
 
 def test_names_table_and_unknown_names():
