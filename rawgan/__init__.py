@@ -26,7 +26,7 @@ _HOME = {  # public name -> the module that defines it
     "manual_seed": "rng",
     "use_device": "arrays",
     "use_kernels": "kernels",
-    "gradcheck": "gradcheck",
+    "gradcheck": "differences",
     "train": "training",
     "load": "training",
     "Run": "training",
