@@ -17,10 +17,18 @@ def _product(a, b, out):
             np.matmul(a, b, out=out)
         elif n >= m:
             step = max(64, -(-n // 8))
-            run(lambda i: np.matmul(a, b[:, i * step : (i + 1) * step], out=out[:, i * step : (i + 1) * step]), -(-n // step))
+            run(
+                lambda i: np.matmul(
+                    a, b[:, i * step : (i + 1) * step], out=out[:, i * step : (i + 1) * step]
+                ),
+                -(-n // step),
+            )
         else:
             step = max(64, -(-m // 8))
-            run(lambda i: np.matmul(a[i * step : (i + 1) * step], b, out=out[i * step : (i + 1) * step]), -(-m // step))
+            run(
+                lambda i: np.matmul(a[i * step : (i + 1) * step], b, out=out[i * step : (i + 1) * step]),
+                -(-m // step),
+            )
     return out
 
 

@@ -14,46 +14,57 @@ COLUMNS = 512
 VALUES = 1 << 16
 
 
+# The inner loops run over slices from 0, where Numba need not ask for each index whether it counts from the end;
+# with the question in the loop, nothing here would be a vector.
+
+
 @jit
 def _moments(x, first, last, left, right, total, squares):
     """Σ x and Σ (x − the block's mean)² of rows first ... last − 1, columns left ... right − 1."""
-    for j in range(left, right):
-        total[j] = 0.0
-        squares[j] = 0.0
+    total, squares = total[left:right], squares[left:right]
+    total[:] = 0.0
+    squares[:] = 0.0
     for i in range(first, last):
-        for j in range(left, right):
-            total[j] += x[i, j]
-    inverse = 1.0 / (last - first)
+        row = x[i, left:right]
+        for j in range(row.size):
+            total[j] += row[j]
+    mean = total / (last - first)
     for i in range(first, last):
-        for j in range(left, right):
-            d = x[i, j] - total[j] * inverse
+        row = x[i, left:right]
+        for j in range(row.size):
+            d = row[j] - mean[j]
             squares[j] += d * d
 
 
 @jit
 def _normalise(x, y, first, last, left, right, mean, slope, shift):
+    mean, slope, shift = mean[left:right], slope[left:right], shift[left:right]
     for i in range(first, last):
-        for j in range(left, right):
-            y[i, j] = (x[i, j] - mean[j]) * slope[j] + shift[j]
+        row, out = x[i, left:right], y[i, left:right]
+        for j in range(row.size):
+            out[j] = (row[j] - mean[j]) * slope[j] + shift[j]
 
 
 @jit
 def _sums(gy, x, first, last, left, right, mean, total, product):
     """Σ gy and Σ gy · (x − mean)."""
-    for j in range(left, right):
-        total[j] = 0.0
-        product[j] = 0.0
+    mean, total, product = mean[left:right], total[left:right], product[left:right]
+    total[:] = 0.0
+    product[:] = 0.0
     for i in range(first, last):
-        for j in range(left, right):
-            total[j] += gy[i, j]
-            product[j] += gy[i, j] * (x[i, j] - mean[j])
+        upstream, row = gy[i, left:right], x[i, left:right]
+        for j in range(row.size):
+            total[j] += upstream[j]
+            product[j] += upstream[j] * (row[j] - mean[j])
 
 
 @jit
 def _input_grad(gy, x, gx, first, last, left, right, mean, slope, lean, offset):
+    mean, slope, lean, offset = mean[left:right], slope[left:right], lean[left:right], offset[left:right]
     for i in range(first, last):
-        for j in range(left, right):
-            gx[i, j] = gy[i, j] * slope[j] - (x[i, j] - mean[j]) * lean[j] - offset[j]
+        upstream, row, out = gy[i, left:right], x[i, left:right], gx[i, left:right]
+        for j in range(row.size):
+            out[j] = upstream[j] * slope[j] - (row[j] - mean[j]) * lean[j] - offset[j]
 
 
 def _rows(x):

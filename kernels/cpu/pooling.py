@@ -10,23 +10,23 @@ from .pool import run
 
 @jit
 def _max_pool(x, y, indices, n, kernel, stride, padding):
-    _, h, w, channels = x.shape
+    _, h, w, _ = x.shape
     _, p_size, q_size, _ = y.shape
     for p in range(p_size):
         for q in range(q_size):
             top, left = p * stride[0] - padding[0], q * stride[1] - padding[1]
             i0, j0 = max(0, top), max(0, left)
             best, where = y[n, p, q], indices[n, p, q]
-            for c in range(channels):
-                best[c] = x[n, i0, j0, c]
-                where[c] = i0 * w + j0
+            best[:] = x[n, i0, j0]
+            where[:] = i0 * w + j0
             for i in range(i0, min(h, top + kernel[0])):
                 for j in range(j0, min(w, left + kernel[1])):
-                    for c in range(channels):
-                        value = x[n, i, j, c]
-                        if value > best[c] or (value != value and best[c] == best[c]):
-                            best[c] = value
-                            where[c] = i * w + j
+                    pixel, place = x[n, i, j], np.int32(i * w + j)
+                    for c in range(pixel.size):
+                        value, old = pixel[c], best[c]
+                        wins = (value > old) | ((value != value) & (old == old))
+                        best[c] = value if wins else old
+                        where[c] = place if wins else where[c]
 
 
 @jit

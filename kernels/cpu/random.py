@@ -6,24 +6,23 @@ uniforms and masks are the same bits, the normals differ in how log, sin and cos
 polynomials of Sun's fdlibm (1993), below one unit in the last place of float64.
 """
 
-import math
-
 import numpy as np
 from llvmlite import ir
-from numba import float64, int64
+from numba import float64, uint64
 from numba.extending import intrinsic
 
 from .jit import jit
 from .layout import channels_first, channels_last
-from .pool import BLOCK, run_blocks, scratch
+from .pool import run_blocks
 
 LOW = 0xFFFFFFFF
-PIECE = 4096  # words at a time: 16 KB
+PIECE = 2048  # numbers at a time: a few arrays of 16 KB
 
 
 @jit
-def _words(out, first, k0, k1, c2, c3):
+def _words(out, first, stream):
     """Fills out, whose size is a multiple of 4, with words from block `first` on."""
+    k0, k1, c2, c3 = stream
     low, half = np.uint64(LOW), np.uint64(32)
     m0, m1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
     w0, w1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
@@ -45,23 +44,30 @@ def _words(out, first, k0, k1, c2, c3):
 @intrinsic
 def _as_float(typingctx, bits):
     """The float64 with these 64 bits."""
-    return float64(int64), lambda context, builder, signature, args: builder.bitcast(args[0], ir.DoubleType())
+    return float64(uint64), lambda context, builder, signature, args: builder.bitcast(
+        args[0], ir.DoubleType()
+    )
 
 
 @intrinsic
 def _as_bits(typingctx, value):
     """The 64 bits of a float64."""
-    return int64(float64), lambda context, builder, signature, args: builder.bitcast(args[0], ir.IntType(64))
+    return uint64(float64), lambda context, builder, signature, args: builder.bitcast(args[0], ir.IntType(64))
+
+
+@jit
+def _exact(integer):
+    """A uint64 below 2⁵² as float64. AVX2 has no instruction for it; 2⁵² + n has n for its lowest bits."""
+    return _as_float(integer | np.uint64(0x4330000000000000)) - 4503599627370496.0
 
 
 @jit
 def _log(x):
-    """ln x for x in (0, 1]: fdlibm's e_log.c, x = 2ᵏ (1 + f) with √½ < 1 + f < √2."""
-    bits = _as_bits(x)
-    # Adding (1 − √½)'s bits carries into the exponent where the mantissa is above √2.
-    shifted = bits + (0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
-    k = _as_float((shifted >> 52) | 0x4330000000000000) - (4503599627370496.0 + 1023.0)
-    f = _as_float((shifted & 0x000FFFFFFFFFFFFF) + 0x3FE6A09E667F3BCD) - 1.0
+    """ln x for x in (0, 1]: fdlibm's e_log.c, with x = 2ᵏ (1 + f), √½ < 1 + f < √2."""
+    half = np.uint64(0x3FE6A09E667F3BCD)  # √½; what lies above it carries into the exponent
+    shifted = _as_bits(x) + (np.uint64(0x3FF0000000000000) - half)
+    k = _exact(shifted >> np.uint64(52)) - 1023.0
+    f = _as_float((shifted & np.uint64(0x000FFFFFFFFFFFFF)) + half) - 1.0
     s = f / (2.0 + f)
     z = s * s
     tail = 0.1531383769920937332 + z * 0.1479819860511658591
@@ -71,15 +77,14 @@ def _log(x):
     tail = 0.3999999999940941908 + z * tail
     tail = z * (0.6666666666666735130 + z * tail)
     square = 0.5 * f * f
-    return k * 6.93147180369123816490e-01 - (
-        (square - (s * (square + tail) + k * 1.90821492927058770002e-10)) - f
-    )
+    low = s * (square + tail) + k * 1.90821492927058770002e-10
+    return k * 6.93147180369123816490e-01 - ((square - low) - f)
 
 
 @jit
 def _turn(u):
     """(cos 2πu, sin 2πu) for u in [0, 1): quarter turns off exactly, then fdlibm's k_cos.c and k_sin.c."""
-    quarter = math.floor(4.0 * u + 0.5)
+    quarter = np.floor(4.0 * u + 0.5)
     angle = 6.283185307179586 * (u - 0.25 * quarter)
     z = angle * angle
     s = -2.50507602534068634195e-08 + z * 1.58969099521155010221e-10
@@ -103,100 +108,104 @@ def _turn(u):
 
 
 @jit
-def _exact(integer):
-    """A non-negative integer below 2⁵² as float64; AVX2 has no instruction for it, so by the bits of 2⁵² + n."""
-    return _as_float(integer | 0x4330000000000000) - 4503599627370496.0
+def _units(words, units, narrow):
+    """Numbers in [0, 1): 24 bits of a word each where `narrow`, else 53 of two; both are exact in float64."""
+    if narrow:
+        for i in range(units.size):
+            units[i] = _exact(np.uint64(words[i]) >> np.uint64(8)) * 2.0**-24
+    else:
+        for i in range(units.size):
+            high = _exact(np.uint64(words[2 * i]) >> np.uint64(5))
+            low = _exact(np.uint64(words[2 * i + 1]) >> np.uint64(6))
+            units[i] = (high * 67108864.0 + low) * 2.0**-53
 
 
 @jit
-def _normals(words, out):
-    """Box and Muller on pairs of 24-bit (out float32) or 53-bit (float64) integers; out has an even size."""
-    narrow = out.itemsize == 4
-    for i in range(out.size // 2):
-        if narrow:
-            u1 = (_exact(np.int64(words[2 * i] >> 8)) + 1.0) * 2.0**-24
-            u2 = _exact(np.int64(words[2 * i + 1] >> 8)) * 2.0**-24
-        else:
-            high, low = _exact(np.int64(words[4 * i] >> 5)), _exact(np.int64(words[4 * i + 1] >> 6))
-            u1 = (high * 67108864.0 + low + 1.0) * 2.0**-53
-            high, low = _exact(np.int64(words[4 * i + 2] >> 5)), _exact(np.int64(words[4 * i + 3] >> 6))
-            u2 = (high * 67108864.0 + low) * 2.0**-53
-        radius = math.sqrt(-2.0 * _log(u1))
-        cosine, sine = _turn(u2)
-        out[2 * i] = radius * cosine
-        out[2 * i + 1] = radius * sine
+def _box_muller(units, unit, cosines, sines):
+    """The pairs made of units[2i] + unit, which is in (0, 1], and units[2i + 1]."""
+    for i in range(cosines.size):
+        radius = np.sqrt(-2.0 * _log(units[2 * i] + unit))
+        cosine, sine = _turn(units[2 * i + 1])
+        cosines[i] = radius * cosine
+        sines[i] = radius * sine
 
 
 @jit
-def _uniforms(words, out):
-    narrow = out.itemsize == 4
-    for i in range(out.size):
-        if narrow:
-            out[i] = np.float32(words[i] >> 8) * np.float32(2.0**-24)
-        else:
-            high, low = _exact(np.int64(words[2 * i] >> 5)), _exact(np.int64(words[2 * i + 1] >> 6))
-            out[i] = (high * 67108864.0 + low) * 2.0**-53
+def _normals(out, start, stop, stream):
+    share = out.itemsize // 4
+    unit = 2.0**-24 if share == 1 else 2.0**-53
+    words, units = np.empty(PIECE * share, np.uint32), np.empty(PIECE)
+    cosines, sines = np.empty(PIECE // 2), np.empty(PIECE // 2)
+    for first in range(start, stop, PIECE):
+        part = out[first : min(stop, first + PIECE)]
+        pairs = (part.size + 1) // 2
+        _words(words[: (2 * pairs * share + 3) // 4 * 4], np.uint64(first * share // 4), stream)
+        _units(words, units[: 2 * pairs], share == 1)
+        _box_muller(units, unit, cosines[:pairs], sines[:pairs])
+        for i in range(part.size // 2):
+            part[2 * i] = cosines[i]
+            part[2 * i + 1] = sines[i]
+        if part.size % 2:
+            part[part.size - 1] = cosines[pairs - 1]
 
 
 @jit
-def _drop(words, x, y, threshold, keep):
-    """threshold as uint32: the caller handles the share that 32 bits cannot say."""
-    for i in range(x.size):
-        y[i] = x[i] / keep if words[i] >= threshold else 0
+def _uniforms(out, start, stop, stream):
+    share = out.itemsize // 4
+    words, units = np.empty(PIECE * share, np.uint32), np.empty(PIECE)
+    for first in range(start, stop, PIECE):
+        part = out[first : min(stop, first + PIECE)]
+        _words(words[: (part.size * share + 3) // 4 * 4], np.uint64(first * share // 4), stream)
+        _units(words, units[: part.size], share == 1)
+        part[:] = units[: part.size]
+
+
+@jit
+def _drop(x, y, start, stop, threshold, keep, stream):
+    words = np.empty(PIECE, np.uint32)
+    zero = keep - keep
+    for first in range(start, stop, PIECE):
+        xs, ys = x[first : min(stop, first + PIECE)], y[first : min(stop, first + PIECE)]
+        _words(words[: (xs.size + 3) // 4 * 4], np.uint64(first // 4), stream)
+        for i in range(xs.size):
+            value = xs[i] / keep  # before the choice, so that the loop has no branch
+            ys[i] = value if words[i] >= threshold else zero
+
+
+@jit
+def _raw(out, start, stop, stream):
+    whole = (stop - start) // 4 * 4
+    _words(out[start : start + whole], np.uint64(start // 4), stream)
+    if start + whole < stop:
+        last = np.empty(4, np.uint32)
+        _words(last, np.uint64((start + whole) // 4), stream)
+        out[start + whole : stop] = last[: stop - start - whole]
 
 
 def _stream(key, draw):
     return tuple(np.uint64(v) for v in (key & LOW, key >> 32, draw & LOW, draw >> 32))
 
 
-def _in_pieces(size, words_each, key, draw, use):
-    """Calls use(words, start, stop) for consecutive pieces of range(size), on all threads."""
-    stream = _stream(key, draw)
-    piece = PIECE // words_each
-
-    def block(first, last):
-        for start in range(first, last, piece):
-            stop = min(last, start + piece)
-            words = scratch("words", (-(-(stop - start) * words_each // 4) * 4,), np.dtype(np.uint32))
-            _words(words, np.uint64(start * words_each // 4), *stream)
-            use(words, start, stop)
-
-    run_blocks(block, size)
+def _fill(kernel, out, key, draw):
+    """Runs a kernel over blocks of out, which start at a multiple of four words."""
+    flat, stream = out.reshape(-1), _stream(key, draw)
+    run_blocks(lambda start, stop: kernel(flat, start, stop, stream), flat.size)
+    return out
 
 
 def philox_words(out, key, draw):
     """See CONTRACTS["philox_words"]."""
-    flat = out.reshape(-1)
-    whole = flat.size // 4 * 4
-    stream = _stream(key, draw)
-    run_blocks(lambda start, stop: _words(flat[start:stop], np.uint64(start // 4), *stream), whole)
-    if whole < flat.size:
-        last = np.empty(4, np.uint32)
-        _words(last, np.uint64(whole // 4), *stream)
-        flat[whole:] = last[: flat.size - whole]
-    return out
+    return _fill(_raw, out, key, draw)
 
 
 def philox_uniform(out, key, draw):
     """See CONTRACTS["philox_uniform"]."""
-    flat = out.reshape(-1)
-    words_each = out.itemsize // 4
-    _in_pieces(flat.size, words_each, key, draw, lambda words, i, j: _uniforms(words, flat[i:j]))
-    return out
+    return _fill(_uniforms, out, key, draw)
 
 
 def philox_normal(out, key, draw):
     """See CONTRACTS["philox_normal"]."""
-    flat = out.reshape(-1)
-    even = flat.size // 2 * 2
-    words_each = out.itemsize // 4
-    _in_pieces(even, words_each, key, draw, lambda words, i, j: _normals(words, flat[i:j]))
-    if even < flat.size:
-        words, pair = np.empty(4 * words_each, np.uint32), np.empty(2, out.dtype)
-        _words(words, np.uint64(even * words_each // 4), *_stream(key, draw))
-        _normals(words[even * words_each % 4 :][: 2 * words_each], pair)
-        flat[even] = pair[0]
-    return out
+    return _fill(_normals, out, key, draw)
 
 
 def dropout(x, p, key, draw, channels=False):
@@ -209,13 +218,6 @@ def dropout(x, p, key, draw, channels=False):
         return np.where(kept, x / keep, x.dtype.type(0))
     rows = channels_last(x) if x.ndim == 4 else np.ascontiguousarray(x)
     y = np.empty_like(rows)
-    source, target = rows.reshape(-1), y.reshape(-1)
-    if threshold == 2**32:
-        y[...] = 0
-    else:
-        limit = np.uint32(threshold)
-        _in_pieces(x.size, 1, key, draw, lambda words, i, j: _drop(words, source[i:j], target[i:j], limit, keep))
+    source, target, stream = rows.reshape(-1), y.reshape(-1), _stream(key, draw)
+    run_blocks(lambda start, stop: _drop(source, target, start, stop, threshold, keep, stream), x.size)
     return channels_first(y) if x.ndim == 4 else y
-
-
-assert BLOCK % PIECE == 0  # so that every piece starts at a block of four words
