@@ -95,8 +95,9 @@ OBJECTIVES: dict[str, tuple[Game, Game | None]] = {
 class Objective:
     """The two players' losses of one adversarial game."""
 
-    def __init__(self, name: str, game: Game):
+    def __init__(self, name: str, game: Game, probabilities: bool = False):
         self.name, self.game, self.formula = name, game, game.formula
+        self.probabilities = probabilities
 
     def __repr__(self) -> str:
         return f"adversarial({self.name!r})"
@@ -108,6 +109,13 @@ class Objective:
     def generator(self, fake: Any) -> Tensor:
         """G's loss on D's outputs for fake examples."""
         return ops.mean(self.game.generator(fake))
+
+    def verdict(self, outputs: Any) -> float:
+        """D's mean answer: a probability of being real for the cross-entropy games, else its raw score."""
+        values = raw(outputs)
+        if not self.probabilities and OBJECTIVES[self.name][1] is not None:
+            values = ops.sigmoid(values)
+        return float(values.mean())
 
 
 def adversarial(name: str, probabilities: bool = False) -> Objective:
@@ -130,7 +138,7 @@ def adversarial(name: str, probabilities: bool = False) -> Objective:
             f"the {name!r} objective takes D's raw output: leave out the final sigmoid of D, or use "
             "'saturating' or 'non_saturating'"
         )
-    return Objective(name, probability)
+    return Objective(name, probability, True)
 
 
 # Regularisers ------------------------------------------------------------------------

@@ -20,6 +20,13 @@ from rawgan.kernels.errors import ConfigError, DTypeError, ShapeError
 class Module:
     """Base of every layer and network."""
 
+    _made_with: tuple[tuple, dict[str, Any]]  # the constructor's arguments (rawgan.nn.structure)
+
+    def __new__(cls, *args: Any, **keywords: Any) -> Module:
+        module = object.__new__(cls)
+        object.__setattr__(module, "_made_with", (args, keywords))
+        return module
+
     def __init__(self) -> None:
         self.training = True
         self._parameters: dict[str, Tensor] = {}

@@ -1,0 +1,65 @@
+"""Whole GANs by name: the two networks, the objective and the settings that go with them.
+
+A recipe is a frozen dataclass; its fields are what a user may change by keyword.
+
+>>> from rawgan import recipes
+>>> recipes.names()
+['mlp', 'dcgan_mnist', 'dcgan_cifar10', 'mixture']
+>>> recipes.make("mlp", batch_size=64).batch_size
+64
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import Any
+
+from rawgan.kernels.errors import ConfigError
+from rawgan.recipes.base import Custom, Recipe
+from rawgan.recipes.dcgan_cifar10 import DcganCifar10
+from rawgan.recipes.dcgan_mnist import DcganMnist
+from rawgan.recipes.mixture import Mixture
+from rawgan.recipes.mlp import Mlp
+
+__all__ = ["RECIPES", "Custom", "Recipe", "make", "names"]
+
+RECIPES: dict[str, type[Recipe]] = {
+    "mlp": Mlp,
+    "dcgan_mnist": DcganMnist,
+    "dcgan_cifar10": DcganCifar10,
+    "mixture": Mixture,
+}
+
+
+def names() -> list[str]:
+    """The recipes there are."""
+    return list(RECIPES)
+
+
+def make(name: str, **fields: Any) -> Recipe:
+    """The recipe of that name with some fields changed; ConfigError names the nearest right one."""
+    kinds = RECIPES | {Custom.name: Custom}
+    if name not in kinds:
+        raise ConfigError(
+            f"there is no recipe {name!r}{nearest(name, RECIPES)}; there are: {', '.join(RECIPES)}"
+        )
+    return build(kinds[name], fields)
+
+
+def build(kind: type[Recipe], fields: dict[str, Any]) -> Recipe:
+    """A recipe of a class from keywords, each checked."""
+    known = [f.name for f in dataclasses.fields(kind)]
+    for key in fields:
+        if key not in known:
+            raise ConfigError(
+                f"the recipe {kind.name!r} has no setting {key!r}{nearest(key, known)}; "
+                f"it has: {', '.join(known)}"
+            )
+    return kind(**fields)
+
+
+def nearest(word: Any, known: Any) -> str:
+    """ "; did you mean ...?" or nothing."""
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
