@@ -105,7 +105,7 @@ def conv2d(x, weight, bias, stride=(1, 1), padding=(0, 0)):
         if bias is not None:
             np.add(part, bias, out=part)
 
-    with single_threaded_blas():
+    with single_threaded_blas:
         run(task, -(-n // chunk))
     return channels_first(y)
 
@@ -131,7 +131,7 @@ def conv_transpose2d(x, weight, bias, stride=(1, 1), padding=(0, 0), output_padd
         np.matmul(rows[start * h * w : stop * h * w], matrix, out=windows)
         _scatter(windows, images, shift, start, stop, *geometry)
 
-    with single_threaded_blas():
+    with single_threaded_blas:
         run(task, -(-n // chunk))
     return channels_first(y)
 
@@ -163,7 +163,7 @@ def conv2d_weight_grad(x, gy, kernel_size, stride=(1, 1), padding=(0, 0)):
                 np.matmul(seen, windows, out=product)
                 np.add(partial[i], product, out=partial[i])
 
-    with single_threaded_blas():
+    with single_threaded_blas:
         run(task, -(-n // group))
     return swap_last(_add_up(partial), kh * kw, c).reshape(o, c, kh, kw)
 

@@ -4,31 +4,26 @@ import numpy as np
 
 from .pool import run, single_threaded_blas
 
-# Multiply-adds below which one thread is done before another could start.
-SMALL = 1 << 22
+# Multiply-adds worth a thread's while: waking one takes as long as two million of them.
+SHARE = 1 << 22
 
 
 def _product(a, b, out):
-    """out = a b for matrices, by rows or columns on several threads."""
+    """out = a b for matrices, cut along the longer side of the result into parts for the pool's threads."""
     m, k = a.shape
     n = b.shape[1]
-    with single_threaded_blas():
-        if m * k * n < SMALL:
-            np.matmul(a, b, out=out)
-        elif n >= m:
-            step = max(64, -(-n // 8))
-            run(
-                lambda i: np.matmul(
-                    a, b[:, i * step : (i + 1) * step], out=out[:, i * step : (i + 1) * step]
-                ),
-                -(-n // step),
-            )
+    side = max(m, n)
+    step = -(-side // max(1, min(m * k * n // SHARE, side // 64, 16)))
+
+    def task(i):
+        part = slice(i * step, (i + 1) * step)
+        if m >= n:
+            np.matmul(a[part], b, out=out[part])
         else:
-            step = max(64, -(-m // 8))
-            run(
-                lambda i: np.matmul(a[i * step : (i + 1) * step], b, out=out[i * step : (i + 1) * step]),
-                -(-m // step),
-            )
+            np.matmul(a, b[:, part], out=out[:, part])
+
+    with single_threaded_blas:
+        run(task, -(-side // step) if side else 0)
     return out
 
 

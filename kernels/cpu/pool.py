@@ -11,8 +11,7 @@ either, for the same reason: inside `run` it works on one thread, and the parall
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from itertools import count as counter
 from queue import SimpleQueue
@@ -118,31 +117,31 @@ def _blas() -> list[Any]:
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
-class _Limit:
-    """How many calls want BLAS on one thread now; the first in sets it, the last out restores it."""
+class _SingleThreadedBlas:
+    """Counts the blocks that want BLAS on one thread: the first in sets it, the last out restores it."""
 
-    lock = threading.Lock()
-    depth = 0
-    saved: tuple[int, ...] = ()
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._depth = 0
+        self._saved: list[int] = []
 
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._depth == 0:
+                self._saved = [library.get_num_threads() for library in _blas()]
+                for library in _blas():
+                    library.set_num_threads(1)
+            self._depth += 1
 
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """Within the block BLAS starts no threads. Nested and concurrent blocks share one limit."""
-    with _Limit.lock:
-        if _Limit.depth == 0:
-            _Limit.saved = tuple(library.get_num_threads() for library in _blas())
-            for library in _blas():
-                library.set_num_threads(1)
-        _Limit.depth += 1
-    try:
-        yield
-    finally:
-        with _Limit.lock:
-            _Limit.depth -= 1
-            if _Limit.depth == 0:
-                for library, threads in zip(_blas(), _Limit.saved, strict=True):
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                for library, threads in zip(_blas(), self._saved, strict=True):
                     library.set_num_threads(threads)
+
+
+single_threaded_blas = _SingleThreadedBlas()  # with single_threaded_blas: BLAS starts no threads
 
 
 _local = threading.local()
@@ -165,8 +164,7 @@ def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 def _forget() -> None:
     """A forked child has this module's memory but none of its threads."""
     pool.cache_clear()
-    _Limit.lock = threading.Lock()
-    _Limit.depth = 0
+    single_threaded_blas.__init__()
 
 
 if hasattr(os, "register_at_fork"):
