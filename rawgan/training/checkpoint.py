@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from rawgan.kernels.errors import CheckpointError
 
+from rawgan.kernels.errors import CheckpointError
 from rawgan.training.files import write_whole
 
 FORMAT = 1  # of our document; a reader refuses a higher one

@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from rawgan.kernels.errors import CheckpointError, ConfigError
 
+from rawgan.kernels.errors import CheckpointError, ConfigError
 from rawgan.training.files import unwritable, write_whole
 
 # Losses; D's mean answer on real and generated data (probability or critic score); norms before clipping.
@@ -42,18 +42,26 @@ class History:
     >>> history.close()
     """
 
-    def __init__(self, path: Path, columns: tuple[str, ...], values: "array[float]"):
-        """Go on with the file at `path`, which holds exactly these rows."""
+    def __init__(self, path: Path | None, columns: tuple[str, ...], values: "array[float]"):
+        """Go on with the file at `path`, which holds exactly these rows; without a path, in memory only."""
         self.path = path
         self.columns = columns
         self._values = values  # row after row, without the step
         self._written = self._steps()
         self._last_flush = time.monotonic()
+        self._file = None
+        if path is None:
+            return
         try:
             self._file = open(path, "r+b", buffering=0)  # noqa: SIM115 (open for as long as the run lasts)
             self._end = self._file.seek(0, os.SEEK_END)  # of the last whole row
         except OSError as error:
             raise unwritable(path, error) from error
+
+    @classmethod
+    def in_memory(cls) -> "History":
+        """A history of `COLUMNS` without a file, for a run without a directory."""
+        return cls(None, COLUMNS, array("d"))
 
     @classmethod
     def create(cls, path: str | os.PathLike, columns: Sequence[str] = COLUMNS) -> "History":
@@ -91,7 +99,7 @@ class History:
         """Add one step: a number for each column, "step" the one after the last row's."""
         if row.keys() != set(self.columns) or row["step"] != self._steps() + 1:
             raise ConfigError(
-                f"{self.path}: got {dict(row)}; a row has the columns {','.join(self.columns)}, "
+                f"history: got {dict(row)}; a row has the columns {','.join(self.columns)}, "
                 f"and the next step is {self._steps() + 1}"
             )
         self._values.extend([float(row[column]) for column in self.columns[1:]])
@@ -102,6 +110,8 @@ class History:
     def flush(self) -> None:
         """Write the rows that only memory holds. They survive the end of the process, but not a power cut."""
         self._last_flush = time.monotonic()
+        if self._file is None:
+            return
         width, steps = len(self.columns) - 1, self._steps()
         text = bytearray()
         for step in range(self._written, steps):
@@ -120,6 +130,8 @@ class History:
     def sync(self) -> None:
         """Flush, and wait until the disk has the rows: before a checkpoint that counts on them."""
         self.flush()
+        if self._file is None:
+            return
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -134,7 +146,8 @@ class History:
         try:
             self.flush()
         finally:
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
 
     def _steps(self) -> int:
         return len(self._values) // (len(self.columns) - 1)

@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 
 from rawgan.kernels.errors import CheckpointError
-
 from rawgan.training.files import unwritable
 
 NAME = ".lock"

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rawgan.kernels.errors import CheckpointError, ConfigError
 
+from rawgan.kernels.errors import CheckpointError, ConfigError
 from rawgan.training import checkpoint
 from rawgan.training.files import PREFIX, remove_leftovers, unwritable, write_whole
 from rawgan.training.lock import NAME as LOCK

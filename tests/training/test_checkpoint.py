@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from rawgan.kernels.errors import CheckpointError
 
+from rawgan.kernels.errors import CheckpointError
 from rawgan.training import checkpoint
 from rawgan.training.files import PREFIX, remove_leftovers
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rawgan.kernels.errors import CheckpointError, ConfigError
 
+from rawgan.kernels.errors import CheckpointError, ConfigError
 from rawgan.training import history
 from rawgan.training.history import COLUMNS, History
 
@@ -86,6 +86,16 @@ def test_an_empty_history_is_read(path):
     assert tuple(arrays) == COLUMNS
     assert all(len(values) == 0 for values in arrays.values())
     assert arrays["step"].dtype == np.int64
+
+
+def test_a_run_without_a_directory_keeps_its_history_in_memory(monkeypatch):
+    monkeypatch.setattr(history, "FLUSH_ROWS", 2)
+    kept = History.in_memory()
+    for step in range(1, 6):
+        kept.append(row(step, step / 3))
+    kept.sync()
+    kept.close()
+    np.testing.assert_array_equal(kept.as_arrays()["d_loss"], np.arange(1, 6) / 3)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rawgan.kernels.errors import CheckpointError, ConfigError
 
+from rawgan.kernels.errors import CheckpointError, ConfigError
 from rawgan.training.files import PREFIX
 from rawgan.training.rundir import RunDirectory, compare_config
 
