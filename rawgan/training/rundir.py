@@ -63,10 +63,7 @@ class RunDirectory:
         Raises CheckpointError where the folder holds something, cannot be made, or is locked.
         """
         path = Path(path)
-        try:
-            text = json.dumps(config, indent=2, sort_keys=True)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"the configuration is not JSON ({error}); pass plain Python values") from error
+        text = _as_text(config)
         try:
             path.mkdir(parents=True, exist_ok=True)
             _check_empty(path)  # before a lock is left in a folder that is not ours ...
@@ -78,7 +75,7 @@ class RunDirectory:
         try:
             _check_empty(path)  # ... and again, now that nobody else can start a run in it
             remove_leftovers(path)
-            write_whole(path / CONFIG, [text.encode() + b"\n"])
+            write_whole(path / CONFIG, [text])
         except BaseException:
             lock.release()
             raise
@@ -109,6 +106,12 @@ class RunDirectory:
     def exists(path: str | os.PathLike) -> bool:
         """Whether `path` holds a run: one that got as far as its configuration."""
         return Path(path, CONFIG).is_file()
+
+    def set_config(self, config: Mapping[str, Any]) -> None:
+        """Replace the configuration: a resumed run may be longer than it was planned."""
+        text = _as_text(config)
+        write_whole(self.path / CONFIG, [text])
+        self.config = json.loads(text)
 
     def close(self) -> None:
         if self._lock:
@@ -214,6 +217,13 @@ def compare_config(saved: Mapping[str, Any], wanted: Mapping[str, Any], free: Co
             f"resuming with changed settings: {'; '.join(changes)}; "
             "leave them as they were, or start a new run in another `out`"
         )
+
+
+def _as_text(config: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(config, indent=2, sort_keys=True).encode() + b"\n"
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the configuration is not JSON ({error}); pass plain Python values") from error
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

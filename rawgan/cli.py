@@ -1,0 +1,234 @@
+"""The command line: a thin face over the Python interface.
+
+Every command exits 0 on success, 2 on a usage error, 1 on a failure with one clear line. Nothing heavy is
+imported before a command runs, so that `rawgan --help` is instant.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+import rawgan
+
+app = App(
+    name="rawgan",
+    help="Generative adversarial networks on an engine in which nothing is hidden.",
+    version=rawgan.__version__,
+    help_format="plaintext",
+)
+SETTINGS = Group("Settings of the recipe", help="Any field of the recipe, such as --noise 64 --d-steps 2.")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit with its status."""
+    warnings.showwarning = lambda message, *rest, **more: print(f"rawgan: {message}", file=sys.stderr)
+    try:
+        app(arguments, exit_on_error=False, print_error=True)
+    except CycloptsError:
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("rawgan: broken off; the last checkpoint is kept", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `rawgan info | head`
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:  # naming rawgan's classes here would import NumPy for --help as well
+        if not isinstance(error, rawgan.RawganError):
+            raise
+        print(f"rawgan: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, rawgan.ConfigError) else 1)
+    sys.exit(0)
+
+
+@app.command
+def train(
+    recipe: str | None = None,
+    /,
+    *,
+    data: str | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    out: Path | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    device: str = "auto",
+    seed: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    objective: str | None = None,
+    checkpoint_every: int | None = None,
+    sample_every: int | None = None,
+    data_dir: Path | None = None,
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+    **settings: Annotated[str, Parameter(group=SETTINGS)],
+) -> None:
+    """Train a GAN.
+
+    Parameters
+    ----------
+    recipe:
+        One of mlp, dcgan_mnist, dcgan_cifar10, mixture; not needed with --resume.
+    data:
+        digits (bundled), mnist, fashion_mnist, cifar10, ring, grid; by default the recipe's own.
+    epochs:
+        Passes over the data, counted from the start.
+    steps:
+        Training steps, in place of epochs.
+    out:
+        The run directory, new or empty (default: runs/RECIPE-1, -2, ...).
+    resume:
+        Go on with the run in --out.
+    device:
+        auto, cpu, cuda, cuda:1.
+    seed:
+        Decides everything random; default 0.
+    batch_size:
+        Examples a step.
+    learning_rate:
+        For both players.
+    objective:
+        saturating, non_saturating, least_squares, hinge, wasserstein.
+    checkpoint_every:
+        Steps between checkpoints.
+    sample_every:
+        Steps between pictures of samples.
+    data_dir:
+        The folder with the dataset's files (or set RAWGAN_DATA).
+    quiet:
+        No progress bar.
+    """
+    given: dict[str, Any] = {
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "objective": objective,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    given |= {name.replace("-", "_"): _value(text) for name, text in settings.items()}
+    if out is None:
+        out = _free_folder(recipe or "run")
+    run = rawgan.train(
+        recipe,
+        data=data,
+        epochs=epochs,
+        steps=steps,
+        out=out,
+        resume=resume,
+        device=device,
+        seed=seed,
+        checkpoint_every=checkpoint_every,
+        sample_every=sample_every,
+        data_dir=data_dir,
+        progress=not quiet,
+        **given,
+    )
+    if run.stopped == "interrupted":
+        print(f"stopped at step {run.steps}; go on with: rawgan train --resume --out {out}")
+    for what, path in _results(run):
+        print(f"{what:<12}{path}")
+
+
+def _value(text: str) -> Any:
+    """A number, tuple or dict where the text is one, else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _free_folder(name: str) -> Path:
+    number = 1
+    while (folder := Path("runs", f"{name}-{number}")).exists():
+        number += 1
+    return folder
+
+
+def _results(run: Any) -> list[tuple[str, Path]]:
+    folder = Path(run.path)
+    pictures = sorted((folder / "samples").glob("step-*.png"))
+    found = [("samples", pictures[-1])] if pictures else []
+    found += [("curves", path) for path in sorted((folder / "plots").glob("*.png"))]
+    return [*found, ("history", folder / "history.csv"), ("run", folder)]
+
+
+@app.command
+def sample(
+    run: Path,
+    /,
+    *,
+    n: Annotated[int, Parameter(alias="-n")] = 64,
+    out: Path = Path("samples.png"),
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Generate examples from a run and write them as a picture.
+
+    Parameters
+    ----------
+    run:
+        A run directory, or a file written by Run.save.
+    n:
+        How many.
+    out:
+        The PNG file.
+    seed:
+        Decides the noise.
+    device:
+        auto, cpu, cuda, cuda:1.
+    """
+    from rawgan.kernels.errors import ConfigError
+    from rawgan.training import pictures
+
+    if n < 1:
+        raise ConfigError(f"-n is a whole number ≥ 1, got {n}")
+    loaded = rawgan.load(run, device=device)
+    examples = loaded.sample(n, seed)
+    if examples.ndim == 4:
+        pictures.save_grid(out, examples)
+    else:
+        pictures.points_figure(out, None, examples, loaded.steps)
+    print(out)
+
+
+@app.command
+def info() -> None:
+    """Show versions, devices, kernels, threads and BLAS."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from rawgan import arrays, kernels
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row("rawgan", rawgan.__version__)
+    table.add_row("python", sys.version.split()[0])
+    for package in ("numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "safetensors", "rich"):
+        try:
+            table.add_row(package, version(package))
+        except PackageNotFoundError:
+            continue
+    for name, value in kernels.info().items():
+        table.add_row(name.replace("_", " "), escape(str(value)))
+    for device in arrays.BACKENDS:
+        try:
+            arrays.resolve(device)
+            table.add_row(f"device {device}", "ready")
+        except rawgan.DeviceError as error:
+            table.add_row(f"device {device}", escape(f"not usable: {error}"))
+    console = Console()
+    console.print(table)
+    columns = ("reference", "cpu", "cuda")
+    matrix = Table("kernel", *columns, box=None, pad_edge=False)
+    for kernel in kernels.KERNELS.values():
+        matrix.add_row(kernel.name, *("yes" if c in kernel.implementations else "-" for c in columns))
+    console.print(matrix)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Run: a trained (or half-trained) GAN, its history, and how it is saved and loaded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rawgan import arrays, nn, recipes, rng
+from rawgan.kernels.errors import CheckpointError, ConfigError, RawganError
+from rawgan.nn.structure import rebuild
+from rawgan.training import checkpoint, history
+from rawgan.training.rundir import RunDirectory
+from rawgan.training.step import Trainer
+
+
+class Run:
+    """What `rawgan.train` returns and `rawgan.load` finds.
+
+    generator, discriminator: the networks. config: what the run was started with.
+    path: its run directory, or None. stopped: why it ended early ("interrupted", "callback"), or None.
+    """
+
+    def __init__(self, trainer: Trainer, config: dict[str, Any], rows: Any, path: Path | None = None):
+        self.trainer, self.config, self.path = trainer, config, path
+        self._rows = rows  # a History, or a plain dict of arrays
+        self.stopped: str | None = None
+
+    def __repr__(self) -> str:
+        where = f", path={str(self.path)!r}" if self.path else ""
+        return f"<Run {self.config['recipe']} on {self.config['data']['name']}, {self.steps} steps{where}>"
+
+    @property
+    def generator(self) -> nn.Module:
+        return self.trainer.generator
+
+    @property
+    def discriminator(self) -> nn.Module:
+        return self.trainer.discriminator
+
+    @property
+    def steps(self) -> int:
+        """Training steps done."""
+        return self.trainer.steps
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        """One NumPy array per column, one value per step: "step", "d_loss", "g_loss", "d_real", ..."""
+        return self._rows if isinstance(self._rows, dict) else self._rows.as_arrays()
+
+    def sample(self, n: int = 64, seed: int = 0) -> np.ndarray:
+        """n new examples from noise that depends on the seed only.
+
+        Pictures: (n, C, H, W) float32 in [0, 1]; points: (n, 2) float32.
+        """
+        recipes.base.whole_number("sample: n", n, least=0)
+        z = rng.Generator(seed).spawn("samples").normal((n, self.trainer.recipe.noise), device="cpu")
+        return self.trainer.generate(z)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write everything to one file that `rawgan.load` reads; CheckpointError if it cannot."""
+        values, meta = self.trainer.state()
+        values |= {f"history.{name}": column for name, column in self.history.items()}
+        checkpoint.save(path, values, {**meta, "config": self.config})
+
+
+def load(
+    path: str | os.PathLike,
+    generator: nn.Module | None = None,
+    discriminator: nn.Module | None = None,
+    device: str = "auto",
+) -> Run:
+    """The run saved in a run directory (its newest whole checkpoint) or in a file of `Run.save`.
+
+    generator, discriminator: for networks whose classes are not rawgan's own; their weights are overwritten.
+    Raises CheckpointError where there is no run, or none that is whole.
+    """
+    if RunDirectory.exists(path) or Path(path).is_dir():
+        directory = RunDirectory.open(path)
+        found = directory.latest_checkpoint()
+        if found is None:
+            raise CheckpointError(f"{path}: the run has no checkpoint yet; train longer")
+        values, meta, config = found.arrays, found.meta, directory.config
+        rows = {k: v[: found.step] for k, v in history.read(directory.history_path).items()}
+        where = directory.path
+    else:
+        values, meta = checkpoint.load(path)
+        config, where = meta.get("config"), None
+        rows = {k.removeprefix("history."): v for k, v in values.items() if k.startswith("history.")}
+    try:
+        networks = (
+            generator or rebuild(config["networks"]["generator"]),
+            discriminator or rebuild(config["networks"]["discriminator"]),
+        )
+        recipe = recipes.make(config["recipe"], **config["settings"])
+        shape = tuple(config["data"]["shape"])
+        trainer = Trainer(recipe, shape, None, config["seed"], arrays.resolve(device), networks)
+        trainer.restore(values, meta)
+    except CheckpointError:
+        raise
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (KeyError, TypeError, AttributeError, RawganError) as error:
+        raise CheckpointError(f"{path}: the saved configuration cannot be used ({error!r})") from error
+    return Run(trainer, config, rows, where)

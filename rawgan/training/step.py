@@ -1,0 +1,172 @@
+"""One training step of a GAN, and everything that it changes.
+
+A `Trainer` holds both networks, their optimisers and the random streams. All its state can be taken out
+and put back, and equal states make equal steps, bit for bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Any
+
+import numpy as np
+
+from rawgan import arrays, nn, optim, rng
+from rawgan.engine import Tensor, no_grad
+from rawgan.kernels.errors import CheckpointError
+from rawgan.losses import adversarial
+from rawgan.recipes import Recipe
+from rawgan.recipes.base import PLAYERS
+from rawgan.training.anomaly import check_finite
+
+
+class Trainer:
+    """The two players and how they take turns.
+
+    recipe: settings. networks: (G, D), or None for the recipe's own, drawn from the seed.
+    shape: of one item of the data. source: the data, or None to sample only.
+    device: where everything lives. steps: training steps done so far.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        shape: tuple[int, ...],
+        source: Any = None,
+        seed: int = 0,
+        device: str = "cpu",
+        networks: tuple[nn.Module, nn.Module] | None = None,
+    ):
+        root = rng.Generator(seed)
+        self.recipe, self.shape, self.source, self.device = recipe, tuple(shape), source, device
+        with arrays.use_device(device), rng.use_generator(root.spawn("weights")):
+            generator, discriminator = networks or recipe.networks(self.shape)
+        self.generator = generator.label("generator").to(device).train()
+        self.discriminator = discriminator.label("discriminator").to(device).train()
+        self.objective = adversarial(recipe.objective, recipe.probabilities)
+        self.optimizers = {
+            player: recipe.make_optimizer(player, self.network(player).parameters()) for player in PLAYERS
+        }
+        self.noise = root.spawn("noise")
+        self.layers = root.spawn("layers")  # what dropout draws from
+        self.data_key = root.spawn("data").key
+        self.steps = 0
+
+    def network(self, player: str) -> nn.Module:
+        """ "generator" or "discriminator" by name."""
+        return self.generator if player == "generator" else self.discriminator
+
+    def step(self) -> dict[str, float]:
+        """Update D `d_steps` times and G once; returns the row of the history.
+
+        The last fake batch serves both players, as in Radford et al.'s training: D sees it cut off from the
+        tape, G learns through it. Raises NonFiniteError, before the player at fault is updated, where a loss
+        or gradient is not finite.
+        """
+        with arrays.use_device(self.device), rng.use_generator(self.layers):
+            for turn in range(self.recipe.d_steps):
+                last = turn == self.recipe.d_steps - 1
+                real = self.real_batch(self.steps * self.recipe.d_steps + turn)
+                z = self.noise.normal((self.recipe.batch_size, self.recipe.noise))
+                before = self.layers.state()
+                with contextlib.nullcontext() if last else no_grad():
+                    fake = self.generator(z)
+                d_row = self._turn("discriminator", lambda f, r=real: self._d_loss(r, f), fake, z, before)
+            with nn.frozen(self.discriminator):
+                g_row = self._turn("generator", self._g_loss, fake, z, before)
+        self.steps += 1
+        return {"step": self.steps, **d_row, **g_row}
+
+    def real_batch(self, number: int) -> arrays.Array:
+        """Batch `number` of the data on the device, in the range of the recipe."""
+        recipe = self.recipe
+        batch = self.source.batch_for(number, recipe.batch_size, self.data_key, recipe.low, recipe.high)
+        return arrays.asarray(batch, "float32", self.device)
+
+    def _d_loss(self, real: arrays.Array, fake: Tensor) -> tuple[Tensor, dict[str, float]]:
+        on_real, on_fake = self.discriminator(real), self.discriminator(fake.detach())
+        loss = self.objective.discriminator(on_real, on_fake)
+        return loss, {"d_real": self.objective.verdict(on_real), "d_fake": self.objective.verdict(on_fake)}
+
+    def _g_loss(self, fake: Tensor) -> tuple[Tensor, dict[str, float]]:
+        return self.objective.generator(self.discriminator(fake)), {}
+
+    def _turn(
+        self, player: str, losses: Any, fake: Tensor, z: arrays.Array, before: dict
+    ) -> dict[str, float]:
+        """One player's loss, gradients, clipping and update."""
+        optimizer = self.optimizers[player]
+        optimizer.zero_grad()
+        mine = self.layers.state()
+        loss, row = losses(fake)
+        loss.backward()
+        norm = math.hypot(*optim.grad_norms(optimizer.params))
+        row |= {f"{player[0]}_loss": loss.item(), f"{player[0]}_grad_norm": norm}
+
+        def again() -> None:  # the same forward and backward pass, for whoever looks for the first bad value
+            self.layers.set_state(before)
+            remade = self.generator(z)
+            self.layers.set_state(mine)
+            losses(remade)[0].backward()
+
+        check_finite(self.steps + 1, player, row, again)
+        self._clip(player, optimizer.params)
+        optimizer.step()
+        return row
+
+    def _clip(self, player: str, parameters: list[Tensor]) -> None:
+        for key, clip in (
+            ("clip_value", optim.clip_grad_value),
+            ("clip_norm_each", optim.clip_grad_norm_each),
+            ("clip_norm", optim.clip_grad_norm),
+        ):
+            limit = self.recipe.for_player(key, player)
+            if limit is not None:
+                clip(parameters, limit)
+
+    # Using and saving --------------------------------------------------------------
+
+    def generate(self, z: arrays.Array) -> np.ndarray:
+        """G's output for noise, as after training (running statistics, no dropout): pictures in [0, 1]."""
+        was = self.generator.training
+        self.generator.eval()
+        try:
+            with no_grad(), arrays.use_device(self.device):
+                out = [
+                    self.generator(arrays.asarray(z[i : i + 256], "float32", self.device)).numpy()
+                    for i in range(0, len(z), 256)
+                ]
+        finally:
+            self.generator.train(was)
+        items = np.concatenate(out) if out else np.empty((0, *self.shape), np.float32)
+        if len(self.shape) == 3:
+            low, high = self.recipe.low, self.recipe.high
+            items = np.clip((items - low) / (high - low), 0, 1)
+        return np.asarray(items, np.float32)
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """All that a step depends on: arrays by name, and the rest as JSON."""
+        out = {}
+        for player in PLAYERS:
+            for name, value in self.network(player).state_dict().items():
+                out[f"{player}.{name}"] = value
+            for name, value in self.optimizers[player].state_dict().items():
+                out[f"optimizer.{player}.{name}"] = value
+        return out, {"step": self.steps, "noise": self.noise.state(), "layers": self.layers.state()}
+
+    def restore(self, saved: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        """Put back what `state` gave; CheckpointError if it is of other networks."""
+        try:
+            for player in PLAYERS:
+                self.network(player).load_state_dict(_under(f"{player}.", saved))
+                self.optimizers[player].load_state_dict(_under(f"optimizer.{player}.", saved))
+            self.noise.set_state(meta["noise"])
+            self.layers.set_state(meta["layers"])
+            self.steps = int(meta["step"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint does not fit these networks: {error}") from error
+
+
+def _under(prefix: str, saved: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}
