@@ -233,9 +233,13 @@ def _cupy() -> Any:
     how = "install rawgan[cuda13] (or rawgan[cuda12] for an older driver) on a machine with an NVIDIA GPU"
     try:
         import cupy
+
+        usable = cupy.cuda.is_available()
     except ImportError as error:
         raise DeviceError(f"'cuda' needs CuPy, which is not installed ({error}); {how}") from None
-    if not cupy.cuda.is_available():
+    except Exception as error:  # a broken installation fails in any way it likes
+        raise DeviceError(f"CuPy is installed but does not work ({error!r}); {how}") from error
+    if not usable:
         raise DeviceError(f"CuPy {cupy.__version__} is installed but finds no usable NVIDIA GPU; {how}")
     from rawgan import kernels
 

@@ -190,7 +190,10 @@ def sample(
     if examples.ndim == 4:
         pictures.save_grid(out, examples)
     else:
-        pictures.points_figure(out, None, examples, loaded.steps)
+        known = loaded.config["data"]["name"] in rawgan.data.names()
+        source = rawgan.data.load(loaded.config["data"]["name"]) if known else None
+        real = source.batch_for(0, len(examples), key=0) if known else examples
+        pictures.points_figure(out, real, examples, loaded.steps, getattr(source, "centres", None))
     print(out)
 
 

@@ -38,8 +38,8 @@ def gradcheck(f: Callable[..., Any], *tensors: Any, order: int = 1) -> bool:
 
     f: maps Tensors to a Tensor of any shape. It must give the same value each time, and be smooth
         within a few thousandths of the point: keep away from the kink of a ReLU.
-    tensors: Tensors or arrays, where to check, shaped as f takes them. They are copied to float64 first
-        (float32 has too few digits for differences), so f must not bring float32 of its own.
+    tensors: Tensors or arrays, where to check, shaped as f takes them. They are taken as float64
+        (float32 has too few digits for differences), so f must bring no float32 of its own.
     order: 1 checks the gradient; 2 also the gradient of the gradient, by checking x ↦ ⟨∇f(x), v⟩.
 
     Up to 32 input elements are checked one by one; beyond that, six random directions.

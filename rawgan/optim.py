@@ -85,7 +85,8 @@ class Optimizer:
         for key, value in saved.items():
             if np.shape(value) != own[key].shape:
                 raise CheckpointError(
-                    f"{type(self).__name__}: saved {key} has shape {np.shape(value)}, expected {own[key].shape}"
+                    f"{type(self).__name__}: saved {key} has shape {np.shape(value)}, "
+                    f"expected {own[key].shape}"
                 )
         self.steps = int(saved["steps"])
         for i, state in enumerate(self.state):

@@ -66,7 +66,8 @@ class Recipe:
                 self.for_player(key, player)
         if self.optimizer not in optim.OPTIMIZERS:
             raise ConfigError(
-                f"{self.name}: there is no optimizer {self.optimizer!r}; there are: {', '.join(optim.OPTIMIZERS)}"
+                f"{self.name}: there is no optimizer {self.optimizer!r}; "
+                f"there are: {', '.join(optim.OPTIMIZERS)}"
             )
         adversarial(self.objective, self.probabilities)  # refuses an unknown one
         object.__setattr__(self, "betas", tuple(self.betas))

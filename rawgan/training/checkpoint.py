@@ -16,8 +16,9 @@ import math
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +109,7 @@ def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
         raise CheckpointError(f"{path}: too large for the free memory; load it on another machine") from error
 
 
-def _read(path: str | os.PathLike, file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _read(path: str | os.PathLike, file: BufferedReader) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     size = os.fstat(file.fileno()).st_size
     start = file.read(8)
     length = int.from_bytes(start, "little")
@@ -200,7 +201,7 @@ def _data(array: np.ndarray) -> memoryview:
     """The array's bytes in C order, little-endian: a view where they lie so already, a copy where not."""
     # order="C" and not ascontiguousarray, which would turn a 0-d array into a 1-d one.
     plain = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-    return memoryview(plain.reshape(-1).view(np.uint8))
+    return plain.reshape(-1).view(np.uint8).data
 
 
 def _code(array: np.ndarray) -> str:

@@ -123,7 +123,7 @@ class History:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
             self._file.truncate(self._end)  # a row in part would be taken for damage
-            raise unwritable(self.path, error) from error
+            raise unwritable(self._file.name, error) from error
         self._end += len(text)
         self._written = steps
 
@@ -135,7 +135,7 @@ class History:
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise unwritable(self.path, error) from error
+            raise unwritable(self._file.name, error) from error
 
     def as_arrays(self) -> dict[str, np.ndarray]:
         """One array a column: "step" (steps,) int64, the others (steps,) float64. Copies."""

@@ -222,8 +222,9 @@ def _loop(
                 rows.append(row)
                 bar.update(row)
                 keeper.after(row)
-                if any([callback(run, row) is True for callback in callbacks]):
-                    run.stopped = "callback"
+                for callback in callbacks:
+                    if callback(run, row) is True:
+                        run.stopped = "callback"
                 if asked_to_stop():
                     run.stopped = "interrupted"
         except NonFiniteError as error:

@@ -92,7 +92,7 @@ def points_figure(
         axes.scatter(*centres.T, s=60, marker="+", color=CENTRE_COLOUR, linewidths=1.2, label="centres")
     axes.set_title(f"Step {step:,}", loc="left")
     legend = axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False)
-    for handle in legend.legend_handles:
+    for handle in filter(None, legend.legend_handles):
         handle.set(alpha=1, sizes=[30])
     _plain(axes)
     _save(figure, path)

@@ -15,7 +15,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.live import Live
 
 REDRAW_SECONDS = 0.1
 LINE_SECONDS = 30.0
@@ -39,25 +44,28 @@ class Progress:
     ...     progress.update({"step": 2, "d_loss": 1.31, "g_loss": 0.721})
     step 1/2 (50%), ..., 0:00 left, loss D 1.380 G 0.693
     step 2/2 (100%), ..., 0:00 left, loss D 1.310 G 0.721
-    2 steps in 0.0 s, ... steps/s
+    2 steps in ... s, ... steps/s
     """
 
     def __init__(self, total: int, start: int = 0, enabled: bool = True):
         self._total = total
         self._start = self._step = start
         self._enabled = enabled
-        self._live = None
+        self._live: Live | None = None
         self._row: Mapping[str, float] = {}
+        self._marks: deque[tuple[float, int]] = deque(maxlen=50)  # when at which step lately, for the speed
+        self._next_draw = self._next_step = math.inf
 
     def __enter__(self) -> "Progress":
-        self._began = time.monotonic()
-        self._marks = deque([(self._began, self._start)], maxlen=50)  # the last few seconds, for the speed
-        self._next_draw = math.inf
-        self._next_step = math.inf
         if self._enabled:
-            self._next_draw = self._began + LINE_SECONDS
-            self._next_step = self._next_tenth()
-            self._try_to_go_live()
+            self._live = self._find_screen()
+        self._began = time.monotonic()
+        self._marks.append((self._began, self._start))
+        if self._live:
+            self._live.start(refresh=True)
+            self._next_draw = self._began
+        elif self._enabled:
+            self._next_draw, self._next_step = self._began + LINE_SECONDS, self._next_tenth()
         return self
 
     def __exit__(self, kind, error, trace) -> None:
@@ -72,7 +80,7 @@ class Progress:
     def update(self, row: Mapping[str, float]) -> None:
         """Tell the state after a step: "step", and any of the history's columns. Cheap between redraws."""
         self._row = row
-        self._step = row["step"]
+        self._step = int(row["step"])
         now = time.monotonic()
         if now < self._next_draw and self._step < self._next_step:
             return
@@ -89,13 +97,15 @@ class Progress:
         """Print a line, above the bar if there is one."""
         if not self._enabled:
             return
-        if self._live:
-            say = {"markup": False, "highlight": False, "soft_wrap": True}
-            self._give_up_if_broken(lambda: self._live.console.print(text, **say))
+        if live := self._live:
+            # plain text: a path in [brackets] is no markup, and the terminal breaks long lines itself
+            show = partial(live.console.print, text, markup=False, highlight=False, soft_wrap=True)
+            self._give_up_if_broken(show)
         else:
-            self._give_up_if_broken(lambda: print(text, flush=True))
+            self._give_up_if_broken(partial(print, text, flush=True))
 
-    def _try_to_go_live(self) -> None:
+    def _find_screen(self) -> "Live | None":
+        """The live display of a terminal or notebook, if there is one."""
         from rich.console import Console
         from rich.live import Live
 
@@ -103,9 +113,8 @@ class Progress:
         notebook = console.is_jupyter and find_spec("ipywidgets") is not None
         # Ask the stream itself: rich takes FORCE_COLOR for a terminal, even in a pipe.
         if notebook or (sys.stdout.isatty() and not console.is_dumb_terminal):
-            self._live = Live(console=console, auto_refresh=False, get_renderable=self._bar)
-            self._live.start(refresh=True)
-            self._next_draw, self._next_step = 0.0, math.inf
+            return Live(console=console, auto_refresh=False, get_renderable=self._bar)
+        return None
 
     def _give_up_if_broken(self, write: Callable[[], object]) -> None:
         try:
@@ -123,9 +132,9 @@ class Progress:
 
     def _pace(self) -> tuple[str, str]:
         """Steps a second lately, and the time left at that pace, as texts."""
-        (began, first), now, step = self._marks[0], self._marks[-1][0], self._marks[-1][1]
-        if step == first:
+        if len(self._marks) < 2:
             return "", ""
+        (began, first), (now, step) = self._marks[0], self._marks[-1]
         speed = (step - first) / max(now - began, 1e-9)
         return _speed(speed), f"{_clock((self._total - self._step) / speed)} left"
 

@@ -83,7 +83,7 @@ def test_a_pipe_gets_plain_lines_and_no_control_characters():
     assert MESSAGE in lines
     assert lines[0].startswith("step 6/60 (10%), ")
     assert lines[0].endswith("loss D 0.693 G 1.200, D(x) 0.500 D(G(z)) 0.500, grad D 4e-04 G 123.5")
-    assert re.fullmatch(r"60 steps in 0\.\d s, \d+ steps/s", lines[-1])
+    assert re.fullmatch(r"60 steps in \d\.\d s, [\d.]+ steps/s", lines[-1])
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120])
@@ -93,11 +93,11 @@ def test_a_terminal_shows_a_live_bar_within_its_width(columns):
     text = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", output)
     pieces = re.split(r"[\r\n]+", text)
     bars = [piece for piece in pieces if piece.startswith("step ")]
-    assert 3 <= len(bars) <= 20  # 0.6 s, ten times a second
+    assert 3 <= len(bars) <= 30  # 0.6 s, ten times a second, and again after each message; not all 60 steps
     said = [piece for piece in pieces if not piece.startswith("saved")]  # which the terminal itself wraps
     assert max(map(len, said)) <= columns
     assert pieces.count("a callback speaks") == 1
-    assert re.fullmatch(r"60 steps in 0\.\d s, \d+ steps/s", [piece for piece in pieces if piece][-1])
+    assert re.fullmatch(r"60 steps in \d\.\d s, [\d.]+ steps/s", [piece for piece in pieces if piece][-1])
     assert bars[-1].startswith("step 60/60")
     if columns >= 80:
         assert "loss D 0.693 G 1.200   D(x) 0.500 D(G(z)) 0.500   grad D 4e-04 G 123.5" in pieces
@@ -133,7 +133,7 @@ def test_a_resumed_run_counts_its_own_steps(capsys):
             shown.update({"step": step})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("step 100/100 (100%), ")
-    assert lines[1].startswith("10 steps in 0.0 s")
+    assert re.match(r"10 steps in 0\.\d s, ", lines[1])
 
 
 def interrupted():
@@ -145,7 +145,7 @@ def interrupted():
 def test_an_interrupted_run_says_where_it_stopped(capsys):
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert capsys.readouterr().out.startswith("stopped at step 7 of 1,000: 7 steps in 0.0 s")
+    assert capsys.readouterr().out.startswith("stopped at step 7 of 1,000: 7 steps in ")
 
 
 def test_slow_steps_get_a_line_every_half_minute(monkeypatch, capsys):
