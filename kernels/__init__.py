@@ -73,12 +73,12 @@ class Kernel:
         self._resolved: dict[tuple[type, str], Callable[..., Any]] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self._check(*args, **kwargs)
-        first = args[0] if args else kwargs[self._first]
+        first = args[0] if args else kwargs.get(self._first)
         key = (type(first), _choice.get())
         run = self._resolved.get(key)
         if run is None:
             run = self._resolved[key] = self.resolve(*key)
+        self._check(*args, **kwargs)
         return run(*args, **kwargs)
 
     def resolve(self, array_type: type, choice: str) -> Callable[..., Any]:

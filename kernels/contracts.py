@@ -24,9 +24,10 @@ class Contract:
     """What a kernel promises.
 
     `flops(*args)` counts useful multiplications and additions, `bytes(*args)` the bytes that must be read and
-    written once. `tolerance[dtype name]` bounds the largest error between two columns, divided by the largest
-    magnitude of that output. `sample(rng)` draws arguments by name, ragged edges and odd memory orders included; `cases`
-    are the named shapes that benchmarks time, each a function of a generator. `mutates` names the arguments written to.
+    written once. `tolerance[dtype name]` bounds the largest difference between two columns, divided by the
+    largest magnitude of that output, or by 1 where it is smaller. `sample(rng)` draws arguments by name, ragged
+    edges and odd memory orders included; `cases` are the named shapes that benchmarks time, each a function of
+    a generator. `mutates` names the arguments written to.
     """
 
     name: str

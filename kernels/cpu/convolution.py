@@ -78,9 +78,9 @@ def _scatter(windows, y, bias, start, stop, q_size, step, origin, taps):
 
 def _chunk(images: int, places: int, row_bytes: int) -> int:
     """Images to a chunk."""
-    wanted = -(-CHUNK_ROWS // places)
-    fitting = max(1, CHUNK_BYTES // (places * row_bytes))
-    return max(1, min(wanted, fitting, images))
+    wanted = -(-CHUNK_ROWS // max(1, places))
+    fitting = CHUNK_BYTES // max(1, places * row_bytes)
+    return max(1, min(wanted, fitting, -(-images // 4)))
 
 
 def conv2d(x, weight, bias, stride=(1, 1), padding=(0, 0)):

@@ -98,7 +98,7 @@ def run(task: Callable[[int], None], count: int) -> None:
     pool().run(task, count)
 
 
-BLOCK = 1 << 16
+BLOCK = 1 << 17
 
 
 def run_blocks(task: Callable[[int, int], None], size: int, block: int = BLOCK) -> None:
