@@ -1,0 +1,318 @@
+"""Which function a call reaches, what it refuses, and the threads beneath."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rawgan import kernels
+from rawgan.kernels.cpu import pool
+from rawgan.kernels.errors import ConfigError, DeviceError, DTypeError, ShapeError
+
+ROOT = Path(__file__).parents[2]
+
+
+def python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_importing_kernels_is_light():
+    heavy = "numba", "scipy", "threadpoolctl", "torch"
+    code = f"import sys, rawgan.kernels; print([name for name in {heavy} if name in sys.modules])"
+    assert python(code).stdout.strip() == "[]"
+
+
+def test_refuses_to_be_imported_as_plain_kernels():
+    result = python("import kernels")
+    assert result.returncode == 1
+    assert "ImportError" in result.stderr
+    assert "import rawgan.kernels" in result.stderr
+
+
+def test_use_kernels_switches_and_restores():
+    x = np.ones(3)
+    assert kernels.leaky_relu.resolve(np.ndarray, "reference").__module__.endswith("reference.activation")
+    assert kernels.leaky_relu.resolve(np.ndarray, "fast").__module__.endswith("cpu.activation")
+    seen = []
+
+    def spy(x, negative_slope):
+        seen.append("reference")
+        return x
+
+    kernel = kernels.leaky_relu
+    key = (np.ndarray, "reference")
+    kernel(x, 0.1)
+    saved = kernel._resolved.pop(key, None)
+    kernel._resolved[key] = spy
+    try:
+        with kernels.use_kernels("reference"):
+            kernel(x, 0.1)
+            with kernels.use_kernels("fast"):
+                kernel(x, 0.1)
+            thread = threading.Thread(target=kernel, args=(x, 0.1))
+            thread.start()
+            thread.join()
+        kernel(x, 0.1)
+    finally:
+        del kernel._resolved[key]
+        if saved:
+            kernel._resolved[key] = saved
+    assert seen == ["reference"]  # not in the block within, not in another thread, not after
+
+
+def test_use_kernels_names_the_choices():
+    with pytest.raises(ConfigError, match=r"'quick'.*fast, reference"), kernels.use_kernels("quick"):
+        pass
+
+
+def test_unknown_arrays_are_named():
+    with pytest.raises(
+        DeviceError, match=r"dense: no kernel for arrays of type builtins\.list.*numpy\.ndarray"
+    ):
+        kernels.dense([[1.0]], [[1.0]], None)
+
+
+def test_subclasses_of_a_listed_array_are_served():
+    class Mapped(np.ndarray):
+        pass
+
+    y = kernels.leaky_relu(np.array([-2.0, 2.0]).view(Mapped), 0.5)
+    np.testing.assert_array_equal(y, [-1, 2])
+
+
+def test_arguments_by_name_and_by_place():
+    x, w = np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2))
+    by_place = kernels.conv2d(x, w, None, (1, 1), (0, 0))
+    by_name = kernels.conv2d(stride=(1, 1), padding=(0, 0), x=x, weight=w, bias=None)
+    np.testing.assert_array_equal(by_place, by_name)
+    np.testing.assert_array_equal(kernels.conv2d(x, w, None), by_place)
+
+
+def f4(*shape):
+    return np.zeros(shape, np.float32)
+
+
+def f8(*shape):
+    return np.zeros(shape)
+
+
+def words(*shape):
+    return np.zeros(shape, np.uint32)
+
+
+def places(*shape):
+    return np.zeros(shape, np.int32)
+
+
+READ_ONLY = np.zeros(3)
+READ_ONLY.flags.writeable = False
+ONE = (1, 1)
+
+REFUSED = [
+    ("matmul", (f4(2, 3), f4(4, 5)), ShapeError, r"a \(2, 3\), b \(4, 5\)"),
+    ("matmul", (f4(3), f4(3, 2)), ShapeError, r"a \(3,\)"),
+    ("matmul", (f4(2, 2, 3), f4(3, 3, 2)), ShapeError, "broadcast"),
+    ("matmul", (f4(2, 2), f8(2, 2)), DTypeError, "float32, float64"),
+    ("matmul", (places(2, 2), places(2, 2)), DTypeError, "int32"),
+    ("matmul", (f4(2, 2).astype(">f4"), f4(2, 2)), DTypeError, ">f4"),
+    ("dense", (f4(2, 3), f4(4, 5), None), ShapeError, r"x \(2, 3\), weight \(4, 5\)"),
+    ("dense", (f4(2, 3), f4(4, 3), f4(3)), ShapeError, r"bias \(3,\)"),
+    ("dense", (f4(2, 3), f4(4, 3), f8(4)), DTypeError, "float64"),
+    (
+        "conv2d",
+        (f4(1, 2, 5, 5), f4(3, 4, 2, 2), None, ONE, (0, 0)),
+        ShapeError,
+        r"\(1, 2, 5, 5\).*\(3, 4, 2, 2\)",
+    ),
+    ("conv2d", (f4(2, 5, 5), f4(3, 4, 2, 2), None, ONE, (0, 0)), ShapeError, r"\(2, 5, 5\)"),
+    ("conv2d", (f4(1, 2, 3, 3), f4(3, 2, 4, 4), None, ONE, (0, 0)), ShapeError, "no larger"),
+    ("conv2d", (f4(1, 2, 3, 3), f4(3, 2, 2, 2), None, (0, 1), (0, 0)), ShapeError, r"stride \(0, 1\)"),
+    ("conv2d", (f4(1, 2, 3, 3), f4(3, 2, 2, 2), None, ONE, (0, -1)), ShapeError, r"padding \(0, -1\)"),
+    ("conv2d", (f4(1, 2, 3, 3), f4(3, 2, 2, 2), None, (1,), (0, 0)), ShapeError, "pairs"),
+    ("conv2d", (f4(1, 2, 3, 3), f4(3, 2, 2, 2), f4(2), ONE, (0, 0)), ShapeError, r"bias \(2,\)"),
+    ("conv2d", (f4(1, 2, 3, 3), f4(3, 2, 0, 2), None, ONE, (0, 0)), ShapeError, r"\(0, 2\)"),
+    (
+        "conv_transpose2d",
+        (f4(1, 2, 3, 3), f4(3, 2, 2, 2), None),
+        ShapeError,
+        r"\(1, 2, 3, 3\).*\(3, 2, 2, 2\)",
+    ),
+    ("conv_transpose2d", (f4(1, 2, 1, 1), f4(2, 3, 2, 2), None, ONE, ONE), ShapeError, "less padding"),
+    (
+        "conv2d_weight_grad",
+        (f4(1, 2, 3, 3), f4(2, 3, 2, 2), (2, 2)),
+        ShapeError,
+        r"\(1, 2, 3, 3\).*\(2, 3, 2, 2\)",
+    ),
+    ("conv2d_weight_grad", (f4(1, 2, 3, 3), f4(1, 3, 3, 2), (2, 2)), ShapeError, "reaches beyond"),
+    ("max_pool2d", (f4(1, 1, 4, 4), (2, 2), (2, 2), (2, 0)), ShapeError, "half the kernel"),
+    ("max_pool2d", (f4(1, 4, 4), (2, 2), (2, 2), (0, 0)), ShapeError, r"\(1, 4, 4\)"),
+    (
+        "max_pool2d_scatter",
+        (f4(1, 1, 2, 2), places(1, 1, 2, 1), (4, 4)),
+        ShapeError,
+        r"\(1, 1, 2, 2\).*\(1, 1, 2, 1\)",
+    ),
+    ("max_pool2d_scatter", (f4(1, 1, 2, 2), places(1, 1, 2, 2).astype(int), (4, 4)), DTypeError, "int64"),
+    ("max_pool2d_gather", (f4(1, 1, 2, 2), places(2, 1, 2, 1)), ShapeError, r"\(2, 1, 2, 1\)"),
+    ("batch_norm", (f4(2, 3, 4), f4(3), f4(3), 1e-5), ShapeError, r"\(2, 3, 4\)"),
+    ("batch_norm", (f4(2, 3), f4(2), f4(3), 1e-5), ShapeError, r"scale \(2,\)"),
+    ("batch_norm", (f4(0, 3), f4(3), f4(3), 1e-5), ShapeError, r"\(0, 3\)"),
+    (
+        "batch_norm_grad",
+        (f4(2, 3), f4(3, 3), f4(3), f4(3), f4(3), 1e-5),
+        ShapeError,
+        r"gy \(2, 3\), x \(3, 3\)",
+    ),
+    ("leaky_relu", (places(3), 0.1), DTypeError, "int32"),
+    ("leaky_relu_grad", (f4(3), f4(4), 0.1), ShapeError, r"gy \(3,\), y \(4,\)"),
+    ("leaky_relu_grad", (f4(3), f4(3), -0.1), ConfigError, "-0.1"),
+    ("dropout", (f4(3), 1.0, 0, 0, False), ConfigError, "p = 1.0"),
+    ("dropout", (f4(3), 0.5, -1, 0, False), ConfigError, "key -1"),
+    ("dropout", (f4(3), 0.5, 0, 2**64, False), ConfigError, "draw 18446744073709551616"),
+    ("dropout", (f4(3), 0.5, 0, 0, True), ShapeError, r"\(3,\)"),
+    ("philox_words", (f4(3), 0, 0), DTypeError, "float32"),
+    ("philox_words", (words(4, 4)[:, ::2], 0, 0), ShapeError, "C-contiguous"),
+    ("philox_uniform", (words(3), 0, 0), DTypeError, "uint32"),
+    ("philox_normal", (READ_ONLY, 0, 0), ShapeError, "writable"),
+    ("sum_squares", (words(3),), DTypeError, "uint32"),
+    ("adam", (f4(3), f4(4), f4(3), f4(3), 1, 0, 0, 1, 1), ShapeError, r"param \(3,\), grad \(4,\)"),
+    ("adam", (f4(3), f4(3), f8(3), f4(3), 1, 0, 0, 1, 1), DTypeError, "float64"),
+    ("adam", (f4(3), f4(3), f4(6)[::2], f4(3), 1, 0, 0, 1, 1), ShapeError, "C-contiguous"),
+    ("adam", (f4(3), f4(6)[::2], f4(3), f4(3), 1, 0, 0, 1, 1), ShapeError, "C-contiguous"),
+    ("adam", (f4(3), f4(3), f4(3), f4(3), 1, 0, 0, 1, 0), ConfigError, "step 0"),
+]
+
+
+@pytest.mark.parametrize("choice", kernels.CHOICES)
+@pytest.mark.parametrize(("name", "arguments", "error", "message"), REFUSED)
+def test_wrong_calls_are_refused(choice, name, arguments, error, message):
+    with kernels.use_kernels(choice), pytest.raises(error, match=f"^{name}: .*{message}"):
+        kernels.KERNELS[name](*arguments)
+
+
+def test_every_kernel_refuses_something():
+    assert {row[0] for row in REFUSED} == set(kernels.KERNELS)
+
+
+@pytest.mark.parametrize("name", [name for name in kernels.KERNELS if name not in ("matmul", "dense")])
+def test_results_do_not_depend_on_the_number_of_threads(name, monkeypatch):
+    kernel = kernels.KERNELS[name]
+    results = []
+    for threads in (1, 2, 5):
+        crew = pool.Pool(threads)
+        monkeypatch.setattr(pool, "pool", lambda crew=crew: crew)
+        arguments = list(kernel.contract.cases.values())[-1](np.random.default_rng(0))
+        result = kernel(**arguments)
+        outputs = result if isinstance(result, tuple) else (result,)
+        results.append([*outputs, *(arguments[key] for key in kernel.contract.mutates)])
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize("count", [0, 1, 2, 100])
+def test_every_task_runs_once(threads, count):
+    done = []
+    pool.Pool(threads).run(done.append, count)
+    assert sorted(done) == list(range(count))
+
+
+def test_a_task_that_fails_raises_in_the_caller_and_leaves_the_pool_working():
+    crew = pool.Pool(3)
+
+    def fail(i):
+        if i == 5:
+            raise ArithmeticError("task 5")
+
+    for _ in range(20):
+        with pytest.raises(ArithmeticError, match="task 5"):
+            crew.run(fail, 10)
+    done = []
+    crew.run(done.append, 10)
+    assert len(done) == 10
+
+
+def test_tasks_may_call_kernels():
+    crew, inner = pool.Pool(3), []
+    crew.run(lambda i: crew.run(inner.append, 3), 4)
+    assert sorted(inner) == sorted([0, 1, 2] * 4)
+
+
+def test_several_callers_at_once():
+    arguments = kernels.conv2d.contract.cases["3@32 - 64@16 4x4"](np.random.default_rng(0))
+    wanted = kernels.conv2d(**arguments)
+    results = [None] * 4
+
+    def call(i):
+        results[i] = kernels.conv2d(**arguments)
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        np.testing.assert_array_equal(result, wanted)
+
+
+def test_blas_threads_are_given_back():
+    from threadpoolctl import threadpool_info
+
+    before = [b["num_threads"] for b in threadpool_info() if b["user_api"] == "blas"]
+    kernels.matmul(f4(300, 300), f4(300, 300))
+    with pytest.raises(ZeroDivisionError), pool.single_threaded_blas:
+        _ = 1 // 0
+    assert [b["num_threads"] for b in threadpool_info() if b["user_api"] == "blas"] == before
+
+
+BATCH = "from rawgan import kernels; import numpy as np; x = np.ones((600, 600), np.float32); "
+
+
+def test_thread_count_from_the_environment():
+    code = "from rawgan import kernels; print(kernels.info()['threads'])"
+    assert python(code, RAWGAN_NUM_THREADS="3").stdout.strip() == "3"
+    for wrong in ("0", "two", "-1", ""):
+        result = python(BATCH + "kernels.dense(x, x, None)", RAWGAN_NUM_THREADS=wrong)
+        assert f"ConfigError: RAWGAN_NUM_THREADS: got {wrong!r}" in result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_has_its_own_threads():
+    code = BATCH + (
+        "import os; wanted = kernels.dense(x, x, None); child = os.fork()\n"
+        "if child == 0: os._exit(0 if np.array_equal(kernels.dense(x, x, None), wanted) else 3)\n"
+        "print(os.waitpid(child, 0)[1])"
+    )
+    assert python(code, RAWGAN_NUM_THREADS="2").stdout.strip() == "0"
+
+
+def test_works_where_nothing_can_be_cached(tmp_path):
+    """As where the package and the home folder are read-only: Numba finds no place and raises at decoration."""
+    code = (
+        "from numba.core import caching\n"
+        "def nowhere(self, py_func): raise RuntimeError('cannot cache function: no locator available')\n"
+        "caching._CacheImpl.__init__ = nowhere\n"
+        "from rawgan import kernels; import numpy as np\n"
+        "print(kernels.leaky_relu(np.array([-2.0, 2.0]), 0.5).tolist(), kernels.info()['cache'])"
+    )
+    result = python(code)
+    assert result.stdout.strip() == "[-1.0, 2.0] False", result.stderr
+
+
+def test_info_says_what_runs():
+    info = kernels.info()
+    assert set(info) == {"numba", "threads", "blas", "cpu", "instructions", "cache"}
+    assert info["threads"] >= 1
+    assert isinstance(info["instructions"], list)
