@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from functools import cache
 from itertools import count as counter
+from itertools import product
 from queue import SimpleQueue
 from typing import Any
 
@@ -111,10 +112,25 @@ def run_blocks(task: Callable[[int, int], None], size: int, block: int = BLOCK) 
 
 
 @cache
-def _blas() -> list[Any]:
+def _blas() -> list[tuple[Callable[[], int], Callable[[int], Any]]]:
+    """Each loaded BLAS's functions that get and set its number of threads.
+
+    threadpoolctl finds the libraries, but lets only the first thread that asks change OpenBLAS's setting, which
+    is the process's; here callers on any thread share one limit, so OpenBLAS is asked directly.
+    """
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController().select(user_api="blas").lib_controllers
+    found = []
+    for library in ThreadpoolController().select(user_api="blas").lib_controllers:
+        pair = library.get_num_threads, library.set_num_threads
+        if library.internal_api == "openblas":
+            for prefix, suffix in product(("", "scipy_"), ("", "64_", "_64", "_64_")):
+                names = [f"{prefix}openblas_{verb}_num_threads{suffix}" for verb in ("get", "set")]
+                if all(hasattr(library.dynlib, name) for name in names):
+                    pair = tuple(getattr(library.dynlib, name) for name in names)
+                    break
+        found.append(pair)
+    return found
 
 
 class _SingleThreadedBlas:
@@ -128,17 +144,17 @@ class _SingleThreadedBlas:
     def __enter__(self) -> None:
         with self._lock:
             if self._depth == 0:
-                self._saved = [library.get_num_threads() for library in _blas()]
-                for library in _blas():
-                    library.set_num_threads(1)
+                self._saved = [get() for get, _ in _blas()]
+                for _, set_threads in _blas():
+                    set_threads(1)
             self._depth += 1
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
             self._depth -= 1
             if self._depth == 0:
-                for library, threads in zip(_blas(), self._saved, strict=True):
-                    library.set_num_threads(threads)
+                for (_, set_threads), threads in zip(_blas(), self._saved, strict=True):
+                    set_threads(threads)
 
 
 single_threaded_blas = _SingleThreadedBlas()  # with single_threaded_blas: BLAS starts no threads

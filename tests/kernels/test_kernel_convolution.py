@@ -93,7 +93,7 @@ def test_pytorch_agrees(name):
         if arguments["x"].size == 0:
             continue
         tensors = {
-            key: torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
+            key: torch.from_numpy(value.copy(order="C")) if isinstance(value, np.ndarray) else value
             for key, value in arguments.items()
         }
         if name == "conv2d_weight_grad":

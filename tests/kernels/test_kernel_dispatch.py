@@ -303,7 +303,7 @@ def test_works_where_nothing_can_be_cached(tmp_path):
     code = (
         "from numba.core import caching\n"
         "def nowhere(self, py_func): raise RuntimeError('cannot cache function: no locator available')\n"
-        "caching._CacheImpl.__init__ = nowhere\n"
+        "caching.CacheImpl.__init__ = nowhere\n"
         "from rawgan import kernels; import numpy as np\n"
         "print(kernels.leaky_relu(np.array([-2.0, 2.0]), 0.5).tolist(), kernels.info()['cache'])"
     )
