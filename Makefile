@@ -1,0 +1,44 @@
+# make demo    set up, then train the default GAN on bundled handwritten digits
+# make test    set up, then run the tests (no PyTorch, no GPU)
+# make check   lint, types, and the tests that need PyTorch or minutes
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -q -n 2
+
+demo: .venv/installed
+	$(BIN)/rawgan train mlp --data digits
+
+test: .venv/installed-test
+	$(PYTEST) -m "not slow and not torch"
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build dist
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+	$(BIN)/python -m zipfile -e dist/*.whl build/wheel
+	$(BIN)/pyright --pythonpath $(BIN)/python build/wheel/rawgan
+	cd build && PYTHONPATH=wheel ../$(BIN)/python -P -m rawgan train mlp --steps 20 --quiet --out run
+	$(PYTEST) -m "slow or torch"
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rawgan needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/installed-test: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	touch $@ .venv/installed
+
+.venv/installed-dev: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@ .venv/installed .venv/installed-test
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+.PHONY: demo test check clean
