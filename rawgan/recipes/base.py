@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from rawgan import nn, optim, rng
 from rawgan.kernels.errors import ConfigError
 from rawgan.losses import adversarial
+from rawgan.settings import is_number, number, whole_number
 
 PLAYERS = ("generator", "discriminator")
 
@@ -53,6 +53,9 @@ class Recipe:
     clip_value: Any = None
 
     def __post_init__(self) -> None:
+        for f in fields(self):  # NumPy's numbers are not JSON's
+            if isinstance(getattr(self, f.name), np.generic):
+                object.__setattr__(self, f.name, getattr(self, f.name).item())
         for key in ("noise", "batch_size", "d_steps"):
             whole_number(f"{self.name}: {key}", getattr(self, key))
         for key in ("epochs", "steps"):
@@ -64,21 +67,23 @@ class Recipe:
         for key in ("clip_norm", "clip_norm_each", "clip_value"):
             for player in PLAYERS:
                 self.for_player(key, player)
-        if self.optimizer not in optim.OPTIMIZERS:
+        if not isinstance(self.optimizer, str) or self.optimizer not in optim.OPTIMIZERS:
             raise ConfigError(
                 f"{self.name}: there is no optimizer {self.optimizer!r}; "
                 f"there are: {', '.join(optim.OPTIMIZERS)}"
             )
         adversarial(self.objective, self.probabilities)  # refuses an unknown one
-        object.__setattr__(self, "betas", tuple(self.betas))
-        if len(self.betas) != 2 or not all(is_number(b) and 0 <= b < 1 for b in self.betas):
-            raise ConfigError(f"{self.name}: betas are two numbers in [0, 1), got {self.betas!r}")
+        betas = self.betas
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise ConfigError(f"{self.name}: betas are two numbers in [0, 1), got {betas!r}")
+        betas = tuple(number(f"{self.name}: each of betas", b, 0.0, 1.0) for b in betas)
+        object.__setattr__(self, "betas", betas)
 
     def for_player(self, key: str, player: str) -> float | None:
         """A per-player setting's number for one player, or None."""
         value = getattr(self, key)
         if isinstance(value, Mapping):
-            odd = sorted(set(value) - set(PLAYERS))
+            odd = [name for name in value if name not in PLAYERS]
             if odd:
                 raise ConfigError(
                     f"{self.name}: {key} is for 'generator' and 'discriminator', not {odd[0]!r}"
@@ -88,7 +93,7 @@ class Recipe:
             raise ConfigError(
                 f"{self.name}: {key} is a number above 0 (or one for each player), got {value!r}"
             )
-        return value
+        return None if value is None else float(value)
 
     def prepare(self, source: Any) -> Any:
         """The dataset as this recipe's networks take it (resized, say)."""
@@ -120,10 +125,11 @@ class Custom(Recipe):
     d_probabilities: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "value_range", tuple(self.value_range))
         ends = self.value_range
-        if len(ends) != 2 or not all(map(is_number, ends)) or not ends[0] < ends[1]:
+        rising = isinstance(ends, tuple | list) and len(ends) == 2 and all(map(is_number, ends))
+        if not rising or not ends[0] < ends[1]:
             raise ConfigError(f"custom: value_range is (black, white), two rising numbers, got {ends!r}")
+        object.__setattr__(self, "value_range", (float(ends[0]), float(ends[1])))
         super().__post_init__()
 
     @property
@@ -137,17 +143,6 @@ class Custom(Recipe):
     @property
     def probabilities(self) -> bool:  # type: ignore[override]
         return self.d_probabilities
-
-
-def is_number(value: Any) -> bool:
-    """A finite real number, and not a truth value."""
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def whole_number(what: str, value: Any, least: int = 1) -> None:
-    """Refuse what is not a whole number of at least `least`."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"{what} is a whole number ≥ {least}, got {value!r}")
 
 
 def draw_dcgan_weights(network: nn.Module) -> nn.Module:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from rawgan import nn
 from rawgan.kernels.errors import ConfigError
 from rawgan.recipes.base import Recipe, draw_dcgan_weights
+from rawgan.settings import number, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,11 @@ class DcganCifar10(Recipe):
     epochs: int | None = 20
     width: int = 64
     dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole_number(f"{self.name}: width", self.width)
+        number(f"{self.name}: dropout", self.dropout, 0.0, 1.0)
 
     def prepare(self, source: Any) -> Any:
         return source.resized(32) if len(source.shape) == 3 else source

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 from rawgan import nn
 from rawgan.recipes.base import Recipe, draw_dcgan_weights, picture_size
+from rawgan.settings import number, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,12 @@ class DcganMnist(Recipe):
     width: int = 64
     dropout: float = 0.3
     slope: float = 0.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole_number(f"{self.name}: width", self.width)
+        number(f"{self.name}: dropout", self.dropout, 0.0, 1.0)
+        number(f"{self.name}: slope", self.slope, 0.0)
 
     def prepare(self, source: Any) -> Any:
         return source.resized(28) if len(source.shape) == 3 and max(source.shape[1:]) < 28 else source

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from rawgan import nn
 from rawgan.recipes.base import Recipe
+from rawgan.settings import whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,10 @@ class Mixture(Recipe):
     noise: int = 16
     batch_size: int = 256
     hidden: int = 128
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole_number(f"{self.name}: hidden", self.hidden)
 
     def networks(self, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
         size = math.prod(shape)

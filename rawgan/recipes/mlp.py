@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 from rawgan import nn
 from rawgan.recipes.base import Recipe
+from rawgan.settings import whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,10 @@ class Mlp(Recipe):
     objective: str = "saturating"
     clip_norm_each: Any = field(default_factory=lambda: {"generator": 1.0})
     hidden: int = 128
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole_number(f"{self.name}: hidden", self.hidden)
 
     def networks(self, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
         pixels = math.prod(shape)
