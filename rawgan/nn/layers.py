@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 from rawgan import arrays, ops, rng
@@ -10,6 +11,8 @@ from rawgan.engine import Tensor
 from rawgan.kernels.errors import ConfigError, ShapeError
 from rawgan.nn.module import Module
 from rawgan.ops.conv import pair
+from rawgan.ops.linear import same_dtype
+from rawgan.settings import is_number, number, whole_number
 
 
 def uniform_parameter(shape: tuple[int, ...], bound: float) -> Tensor:
@@ -31,8 +34,7 @@ def constant(shape: tuple[int, ...], value: float) -> arrays.Array:
 def counts(layer: str, **sizes: Any) -> None:
     """Refuse sizes that are not positive whole numbers."""
     for name, n in sizes.items():
-        if not isinstance(n, int) or n < 1:
-            raise ConfigError(f"{layer}: {name} is a whole number ≥ 1, got {n!r}")
+        whole_number(f"{layer}: {name}", n)
 
 
 class Weighted(Module):
@@ -138,17 +140,27 @@ class BatchNorm(Module):
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
         counts("BatchNorm", num_features=num_features)
-        self.eps, self.momentum = eps, momentum
+        self.eps = number("BatchNorm: eps", eps, 0.0)
+        if not is_number(momentum) or not 0 <= momentum <= 1:
+            raise ConfigError(f"BatchNorm: momentum is a number in [0, 1], got {momentum!r}")
+        self.momentum = float(momentum)
         self.weight = constant_parameter((num_features,), 1.0)
         self.bias = constant_parameter((num_features,), 0.0)
         self.buffer("running_mean", constant((num_features,), 0.0))
         self.buffer("running_var", constant((num_features,), 1.0))
 
     def forward(self, x: Any) -> Any:
+        features = self.weight.shape[0]
+        if len(x.shape) not in (2, 4) or x.shape[1] != features:
+            raise ShapeError(
+                f"BatchNorm: takes (N, {features}) or (N, {features}, H, W), as its weight is of shape "
+                f"{self.weight.shape}; got shape {tuple(x.shape)}"
+            )
+        same_dtype("BatchNorm", x=x, weight=self.weight)
         if not self.training:
             statistics = self._buffers["running_mean"], self._buffers["running_var"]
             return ops.batch_norm_fixed(x, self.weight, self.bias, *statistics, self.eps)
-        n = math.prod(x.shape) // x.shape[1] if len(x.shape) > 1 and x.shape[1] else 0
+        n = math.prod(x.shape) // features
         if n == 1:
             raise ShapeError(
                 f"BatchNorm: one value per channel in a batch of shape {x.shape} has no variance; "
@@ -156,9 +168,7 @@ class BatchNorm(Module):
             )
         y, mean, variance = ops.batch_norm_with_statistics(x, self.weight, self.bias, self.eps)
         for name, batch in (("running_mean", mean), ("running_var", variance * (n / (n - 1)))):
-            running = self._buffers[name]
-            running *= 1 - self.momentum
-            running += self.momentum * batch
+            self.buffer(name, (1 - self.momentum) * self._buffers[name] + self.momentum * batch)
         return y
 
     def describe(self) -> str:
@@ -177,7 +187,7 @@ class LeakyReLU(Module):
 
     def __init__(self, negative_slope: float = 0.2):
         super().__init__()
-        self.negative_slope = negative_slope
+        self.negative_slope = number("LeakyReLU: negative_slope", negative_slope, 0.0)
 
     def forward(self, x: Any) -> Any:
         return ops.leaky_relu(x, self.negative_slope)
@@ -229,12 +239,10 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5):
         super().__init__()
-        if not 0 <= p < 1:
-            raise ConfigError(f"{type(self).__name__}: p is the share to drop, in [0, 1), got {p!r}")
-        self.p = p
+        self.p = number(f"{type(self).__name__}: p, the share to drop,", p, 0.0, 1.0)
 
     def forward(self, x: Any) -> Any:
-        return self._drop(x, self.p) if self.training and self.p > 0 else x
+        return self._drop(x, self.p) if self.training and self.p != 0 else x
 
     def describe(self) -> str:
         return f"p={self.p}"
@@ -258,7 +266,10 @@ class Reshape(Module):
 
     def __init__(self, shape: tuple[int, ...]):
         super().__init__()
-        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        try:
+            self.shape = tuple(map(operator.index, shape if isinstance(shape, tuple | list) else (shape,)))
+        except TypeError:
+            raise ConfigError(f"Reshape: the shape is whole numbers, got {shape!r}") from None
 
     def forward(self, x: Any) -> Any:
         return ops.reshape(x, (x.shape[0], *self.shape))

@@ -35,14 +35,27 @@ class Module:
         self._label = type(self).__name__  # how messages and inspection call this layer
 
     def __setattr__(self, name: str, value: Any) -> None:
+        tables = {table: self.__dict__.get(table) for table in ("_parameters", "_buffers", "_children")}
         if isinstance(value, Tensor):
-            self._parameters[name] = value
+            place = "_parameters"
         elif isinstance(value, Module):
-            self._children[name] = value
+            place = "_children"
+        else:  # an array is a buffer only under a name that `buffer` has made one
+            place = "_buffers" if name in (tables["_buffers"] or ()) and arrays.is_array(value) else ""
+        for table, held in tables.items():
+            if table == place:
+                if held is None:
+                    raise TypeError(f"{type(self).__name__}: call super().__init__() before setting {name!r}")
+                held[name] = value
+            elif held:
+                held.pop(name, None)  # the name stands for something else now
         object.__setattr__(self, name, value)
 
     def buffer(self, name: str, value: arrays.Array) -> None:
-        """Keep an array that is saved with the parameters but not trained."""
+        """Keep an array that is saved with the parameters but not trained.
+
+        Replace it by a new array where it changes: the tape may still hold the old one.
+        """
         self._buffers[name] = value
         object.__setattr__(self, name, value)
 
@@ -50,8 +63,6 @@ class Module:
         raise TypeError(f"{type(self).__name__} does not define forward()")
 
     def __call__(self, *inputs: Any) -> Any:
-        if self._children:
-            return self.forward(*inputs)
         mode = MODE.get()
         token = MODE.set(Mode(mode.grad, self._label, mode.watch))
         try:
@@ -172,14 +183,14 @@ class Module:
             if name in module._parameters:
                 module._parameters[name].copy_(values[key])
             else:
-                module._buffers[name][...] = arrays.asarray(
-                    values[key], module._buffers[name].dtype, arrays.device_of(module._buffers[name])
-                )
+                fresh = arrays.namespace(module._buffers[name]).empty_like(module._buffers[name])
+                fresh[...] = arrays.asarray(values[key], fresh.dtype, arrays.device_of(fresh))
+                module.buffer(name, fresh)
         return self
 
     def __repr__(self) -> str:
         inner = "".join(
-            f"\n  ({name}): {child!r}".replace("\n", "\n  ") for name, child in self._children.items()
+            f"\n({name}): {child!r}".replace("\n", "\n  ") for name, child in self._children.items()
         )
         return f"{type(self).__name__}({self.describe()}{inner}{chr(10) if inner else ''})"
 
@@ -213,8 +224,9 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(self._children)
 
-    def __getitem__(self, i: int) -> Module:
-        return self.layers[i]
+    def __getitem__(self, i: int | slice) -> Module:
+        """Layer i, or the layers of a slice as a Sequential that shares them."""
+        return Sequential(*self.layers[i]) if isinstance(i, slice) else self.layers[i]
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.layers)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import rawgan.nn as nn
 from rawgan.kernels.errors import ConfigError
 from rawgan.nn.module import Module
@@ -34,6 +36,8 @@ def describe(module: Module) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Module):
         return describe(value)
+    if isinstance(value, np.generic):
+        return value.item()
     return [_plain(v) for v in value] if isinstance(value, tuple | list) else value
 
 
