@@ -100,7 +100,7 @@ class Objective:
         self.probabilities = probabilities
 
     def __repr__(self) -> str:
-        return f"adversarial({self.name!r})"
+        return f"adversarial({self.name!r}{', probabilities=True' if self.probabilities else ''})"
 
     def discriminator(self, real: Any, fake: Any) -> Tensor:
         """D's loss: the mean over the real outputs plus the mean over the fake ones."""
@@ -123,12 +123,12 @@ def adversarial(name: str, probabilities: bool = False) -> Objective:
 
     Raises ConfigError for an unknown name, or for one that has no form for probabilities.
     """
-    if name not in OBJECTIVES:
+    if not isinstance(name, str) or name not in OBJECTIVES:
         near = difflib.get_close_matches(str(name), OBJECTIVES, n=1)
         raise ConfigError(
             f"there is no objective {name!r}"
             + (f"; did you mean {near[0]!r}?" if near else "")
-            + f" The objectives are: {', '.join(OBJECTIVES)}"
+            + f"; there are: {', '.join(OBJECTIVES)}"
         )
     logits, probability = OBJECTIVES[name]
     if not probabilities:
@@ -176,6 +176,12 @@ def kl_to_normal(mean: Any, log_variance: Any) -> Tensor:
 
     mean, log_variance: (N, features). Source: Kingma and Welling 2014, appendix B.
     """
+    shapes = tuple(mean.shape), tuple(log_variance.shape)
+    if len(shapes[0]) != 2 or shapes[0] != shapes[1]:
+        raise ShapeError(
+            f"kl_to_normal: mean of shape {shapes[0]} and log_variance of shape {shapes[1]} are not of one "
+            "shape (N, features)"
+        )
     terms = ops.exp(log_variance) + mean * mean - 1 - log_variance
     return 0.5 * ops.mean(ops.sum(terms, axis=1))
 
