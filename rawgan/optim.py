@@ -20,22 +20,24 @@ from rawgan import arrays, kernels
 from rawgan.arrays import Array
 from rawgan.engine import Tensor
 from rawgan.kernels.errors import CheckpointError, ConfigError
+from rawgan.settings import is_number, number
 
 
-def _check(name: str, **settings: tuple[float, float, float]) -> None:
-    """Refuse settings outside [low, high); each is (value, low, high)."""
-    for key, (value, low, high) in settings.items():
-        if not isinstance(value, int | float) or not low <= value < high:
-            raise ConfigError(f"{name}: {key} is a number in [{low}, {high}), got {value!r}")
+def _listed(params: Iterable[Tensor]) -> list[Tensor]:
+    """The parameters in a list; one tensor by itself, which would iterate over its rows, is a list of one."""
+    return [params] if isinstance(params, Tensor) else list(params)
 
 
 class Optimizer:
-    """Base of the optimisers: a list of parameters, and state arrays beside each of them."""
+    """Base of the optimisers: a list of parameters, and state arrays beside each of them.
+
+    steps: how often each parameter has been moved; one without a gradient is left out of a step.
+    """
 
     slots: tuple[str, ...] = ()  # names of the state arrays
 
     def __init__(self, params: Iterable[Tensor], lr: float):
-        self.params = list(params)
+        self.params = _listed(params)
         if not self.params:
             raise ConfigError(f"{type(self).__name__}: got no parameters")
         for p in self.params:
@@ -43,9 +45,10 @@ class Optimizer:
                 raise ConfigError(
                     f"{type(self).__name__}: takes leaf tensors such as net.parameters(), got {p!r}"
                 )
-        _check(type(self).__name__, lr=(lr, 0.0, math.inf))
-        self.lr = lr
-        self.steps = 0
+        if len(set(self.params)) < len(self.params):
+            raise ConfigError(f"{type(self).__name__}: a parameter is listed twice and would be moved twice")
+        self.lr = number(f"{type(self).__name__}: lr", lr, 0.0)
+        self.steps = [0] * len(self.params)
         self.state: list[dict[str, Array]] = [
             {slot: arrays.namespace(p.data).zeros_like(p.data) for slot in self.slots} for p in self.params
         ]
@@ -57,17 +60,18 @@ class Optimizer:
 
     def step(self) -> None:
         """Move every parameter that has a gradient."""
-        self.steps += 1
-        for p, state in zip(self.params, self.state, strict=True):
+        for i, p in enumerate(self.params):
             if p.grad is not None:
-                self._update(p._data, p.grad, **state)
+                self._update(p._data, p.grad, self.steps[i] + 1, **self.state[i])
+                self.steps[i] += 1
                 p.changed()
 
-    def _update(self, x: Array, g: Array, **state: Array) -> None:
+    def _update(self, x: Array, g: Array, t: int, **state: Array) -> None:
+        """Move x against its gradient g, in place; t counts the updates of x from 1."""
         raise TypeError(f"{type(self).__name__} does not define _update()")
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """NumPy copies of the state: {"steps": ..., "m.0": ..., "v.0": ..., "m.1": ...}."""
+        """NumPy copies of the state: {"steps": (parameters,), "m.0": ..., "v.0": ..., "m.1": ...}."""
         out = {"steps": np.array(self.steps, np.int64)}
         for i, state in enumerate(self.state):
             for slot, value in state.items():
@@ -88,7 +92,7 @@ class Optimizer:
                     f"{type(self).__name__}: saved {key} has shape {np.shape(value)}, "
                     f"expected {own[key].shape}"
                 )
-        self.steps = int(saved["steps"])
+        self.steps = [int(n) for n in saved["steps"]]
         for i, state in enumerate(self.state):
             for slot, value in state.items():
                 value[...] = arrays.asarray(saved[f"{slot}.{i}"], value.dtype, arrays.device_of(value))
@@ -98,12 +102,11 @@ class SGD(Optimizer):
     """Gradient descent: v ← momentum · v + g;  x ← x − lr · v."""
 
     def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.0):
-        _check("SGD", momentum=(momentum, 0.0, 1.0))
+        self.momentum = number("SGD: momentum", momentum, 0.0, 1.0)
         self.slots = ("v",) if momentum else ()
         super().__init__(params, lr)
-        self.momentum = momentum
 
-    def _update(self, x: Array, g: Array, v: Array | None = None) -> None:
+    def _update(self, x: Array, g: Array, t: int, v: Array | None = None) -> None:
         if v is None:
             x -= self.lr * g
             return
@@ -118,11 +121,10 @@ class RMSprop(Optimizer):
     slots = ("v",)
 
     def __init__(self, params: Iterable[Tensor], lr: float, rho: float = 0.9, eps: float = 1e-8):
-        _check("RMSprop", rho=(rho, 0.0, 1.0), eps=(eps, 0.0, math.inf))
+        self.rho, self.eps = number("RMSprop: rho", rho, 0.0, 1.0), number("RMSprop: eps", eps, 0.0)
         super().__init__(params, lr)
-        self.rho, self.eps = rho, eps
 
-    def _update(self, x: Array, g: Array, v: Array) -> None:
+    def _update(self, x: Array, g: Array, t: int, v: Array) -> None:
         v *= self.rho
         v += (1 - self.rho) * (g * g)
         x -= self.lr * g / (arrays.namespace(v).sqrt(v) + self.eps)
@@ -134,11 +136,10 @@ class Adagrad(Optimizer):
     slots = ("s",)
 
     def __init__(self, params: Iterable[Tensor], lr: float, eps: float = 1e-10):
-        _check("Adagrad", eps=(eps, 0.0, math.inf))
+        self.eps = number("Adagrad: eps", eps, 0.0)
         super().__init__(params, lr)
-        self.eps = eps
 
-    def _update(self, x: Array, g: Array, s: Array) -> None:
+    def _update(self, x: Array, g: Array, t: int, s: Array) -> None:
         s += g * g
         x -= self.lr * g / (arrays.namespace(s).sqrt(s) + self.eps)
 
@@ -159,13 +160,14 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.5, 0.999),
         eps: float = 1e-8,
     ):
-        beta1, beta2 = betas
-        _check("Adam", beta1=(beta1, 0.0, 1.0), beta2=(beta2, 0.0, 1.0), eps=(eps, 0.0, math.inf))
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise ConfigError(f"Adam: betas are two numbers (beta1, beta2), got {betas!r}")
+        self.betas = number("Adam: beta1", betas[0], 0.0, 1.0), number("Adam: beta2", betas[1], 0.0, 1.0)
+        self.eps = number("Adam: eps", eps, 0.0)
         super().__init__(params, lr)
-        self.betas, self.eps = (beta1, beta2), eps
 
-    def _update(self, x: Array, g: Array, m: Array, v: Array) -> None:
-        kernels.adam(x, g, m, v, self.lr, *self.betas, self.eps, self.steps)
+    def _update(self, x: Array, g: Array, t: int, m: Array, v: Array) -> None:
+        kernels.adam(x, g, m, v, self.lr, *self.betas, self.eps, t)
 
 
 OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad, "adam": Adam}
@@ -179,9 +181,10 @@ def grad_norms(params: Iterable[Tensor]) -> list[float]:
     return [math.sqrt(kernels.sum_squares(p.grad)) if p.grad is not None else 0.0 for p in params]
 
 
-def _positive(name: str, limit: float) -> None:
-    if not isinstance(limit, int | float) or not limit > 0:
-        raise ConfigError(f"{name}: the limit is a number above 0, got {limit!r}")
+def _limit(name: str, value: float) -> float:
+    if not is_number(value) or not value > 0:
+        raise ConfigError(f"{name}: the limit is a number above 0, got {value!r}")
+    return float(value)
 
 
 def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
@@ -190,8 +193,7 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     g ← g · C / ‖g‖ where ‖g‖ > C (Pascanu et al. 2013, algorithm 1). Returns the norm before; a norm
     that is not finite changes nothing.
     """
-    _positive("clip_grad_norm", max_norm)
-    params = list(params)
+    max_norm, params = _limit("clip_grad_norm", max_norm), _listed(params)
     norm = math.sqrt(sum(n * n for n in grad_norms(params)))
     if max_norm < norm < math.inf:
         for p in params:
@@ -202,8 +204,7 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
 
 def clip_grad_norm_each(params: Iterable[Tensor], max_norm: float) -> list[float]:
     """Scale each gradient so that its own norm is at most `max_norm`; returns the norms before."""
-    _positive("clip_grad_norm_each", max_norm)
-    params = list(params)
+    max_norm, params = _limit("clip_grad_norm_each", max_norm), _listed(params)
     norms = grad_norms(params)
     for p, norm in zip(params, norms, strict=True):
         if max_norm < norm < math.inf:
@@ -213,8 +214,7 @@ def clip_grad_norm_each(params: Iterable[Tensor], max_norm: float) -> list[float
 
 def clip_grad_value(params: Iterable[Tensor], max_abs: float) -> None:
     """Cut every element of every gradient to [−max_abs, max_abs]."""
-    _positive("clip_grad_value", max_abs)
-    for p in params:
+    max_abs = _limit("clip_grad_value", max_abs)
+    for p in _listed(params):
         if p.grad is not None:
-            xp = arrays.namespace(p.grad)
-            p.grad = xp.clip(p.grad, -max_abs, max_abs)
+            p.grad[...] = arrays.namespace(p.grad).clip(p.grad, -max_abs, max_abs)
