@@ -3,8 +3,8 @@
     python bench/kernels.py                          # the CPU column, and PyTorch's
     python bench/kernels.py conv2d dense --reference --json out.json
 
-Each case runs in bursts that alternate between the columns (A A A, B B B, A A A, ...), and the first call
-of a burst is not counted: after a call, PyTorch's OpenMP threads keep spinning for some milliseconds and would
+Each case runs in bursts that alternate between the columns (A A A, B B B, A A A, ...), and the first call of
+a burst is not counted: after a call, PyTorch's OpenMP threads keep spinning for some milliseconds and would
 take a processor from whoever comes next. The figure is the median over all counted calls. `ratio` is this
 project's time divided by PyTorch's; `Gflop/s` counts the useful operations of the direct method.
 """

@@ -1,6 +1,7 @@
 """The inputs that benchmarks time: the shapes of the networks that this project trains, at batch 128.
 
-`CASES[kernel]` maps a case's name to a function of a NumPy generator that returns the kernel's arguments by name.
+`CASES[kernel]` maps a case's name to a function of a NumPy generator that returns the kernel's arguments by
+name.
 """
 
 from collections.abc import Callable
@@ -15,8 +16,8 @@ Arguments = dict[str, Any]
 Generator = np.random.Generator
 
 # Every convolution of the DCGANs (dcgan_mnist, dcgan_cifar10) is one of these pairs of a large and a small
-# plane: large channels, large size, small channels, small size, kernel, stride, padding. conv2d goes from large to
-# small, conv_transpose2d back, and each is the other's input gradient.
+# plane: large channels, large size, small channels, small size, kernel, stride, padding. conv2d goes from
+# large to small, conv_transpose2d back, and each is the other's input gradient.
 LAYERS = {
     "1@28 - 64@14 5x5": (1, 28, 64, 14, 5, 2, 2),
     "64@14 - 128@7 5x5": (64, 14, 128, 7, 5, 2, 2),

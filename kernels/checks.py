@@ -128,8 +128,8 @@ def conv_transpose2d(
         )
         if x.shape[2 + axis] < 1 or size < 1:
             raise ShapeError(
-                f"conv_transpose2d: got x {x.shape}, weight {weight.shape}, stride {stride}, padding {padding}, "
-                f"output_padding {output_padding}, whose output would have size {size}; takes less padding"
+                f"conv_transpose2d: got x {x.shape}, weight {weight.shape}, stride {stride}, "
+                f"padding {padding}, output_padding {output_padding}: an output of size {size}; takes less padding"
             )
 
 
@@ -145,8 +145,9 @@ def conv2d_weight_grad(
         reach = stride[axis] * (gy.shape[2 + axis] - 1) + kernel_size[axis]
         if reach > x.shape[2 + axis] + 2 * padding[axis]:
             raise ShapeError(
-                f"conv2d_weight_grad: got x {x.shape} and gy {gy.shape}, which with kernel {tuple(kernel_size)}, "
-                f"stride {stride}, padding {padding} reaches beyond x; takes the gy of that convolution"
+                f"conv2d_weight_grad: got x {x.shape} and gy {gy.shape}, which with kernel "
+                f"{tuple(kernel_size)}, stride {stride}, padding {padding} reaches beyond x; "
+                "takes the gy of that convolution"
             )
 
 
@@ -225,8 +226,8 @@ def leaky_relu_grad(gy: Array, y: Array, negative_slope: float) -> None:
         _shapes("leaky_relu_grad", "gy and y of one shape", gy=gy, y=y)
     if negative_slope < 0:
         raise ConfigError(
-            f"leaky_relu_grad: got negative_slope {negative_slope}; takes 0 or more, for the sign of y must tell "
-            "the sign of x"
+            f"leaky_relu_grad: got negative_slope {negative_slope}; takes 0 or more, "
+            "for the sign of y must tell the sign of x"
         )
 
 

@@ -23,11 +23,11 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 class Contract:
     """What a kernel promises.
 
-    `flops(*args)` counts useful multiplications and additions, `bytes(*args)` the bytes that must be read and
-    written once. `tolerance[dtype name]` bounds the largest difference between two columns, divided by the
-    largest magnitude of that output, or by 1 where it is smaller. `sample(rng)` draws arguments by name, ragged
-    edges and odd memory orders included; `cases` are the named shapes that benchmarks time, each a function of
-    a generator. `mutates` names the arguments written to.
+    `flops(*args)` counts useful multiplications and additions, `bytes(*args)` the bytes that must be read
+    and written once. `tolerance[dtype name]` bounds the largest difference between two columns, divided by
+    the largest magnitude of that output, or by 1 where it is smaller. `sample(rng)` draws arguments by name,
+    ragged edges and odd memory orders included; `cases` are the named shapes that benchmarks time, each a
+    function of a generator. `mutates` names the arguments written to.
     """
 
     name: str
@@ -105,7 +105,8 @@ _contract(
     "linear",
     "matmul",
     "a b",
-    "a (..., M, K) times b (..., K, N) -> (..., M, N); leading axes broadcast, transposed views cost no copy.",
+    "a (..., M, K) times b (..., K, N) -> (..., M, N); leading axes broadcast, transposed views cost no "
+    "copy.",
     lambda a, b: 2 * max(a.size * b.shape[-1], b.size * a.shape[-2]),
     lambda a, b: _moved(a, b) + a.itemsize * max(a.size // max(a.shape[-1], 1) * b.shape[-1], 0),
 )
@@ -139,8 +140,8 @@ _contract(
     "convolution",
     "conv2d_weight_grad",
     "x gy kernel_size stride padding",
-    "x (N, C, H, W), gy (N, O, P, Q), kernel_size (kh, kw) -> (O, C, kh, kw), the adjoint of conv2d in weight: "
-    "gw[o,c,a,b] = Σ x̂[n,c,s·p+a,t·q+b] · gy[n,o,p,q], x̂ zero-padded.",
+    "x (N, C, H, W), gy (N, O, P, Q), kernel_size (kh, kw) -> (O, C, kh, kw), the adjoint of conv2d in "
+    "weight: gw[o,c,a,b] = Σ x̂[n,c,s·p+a,t·q+b] · gy[n,o,p,q], x̂ zero-padded.",
     lambda x, gy, kernel_size, stride, padding: 2 * gy.size * x.shape[1] * np.prod(kernel_size),
     lambda x, gy, kernel_size, stride, padding: (
         _moved(x, gy) + gy.shape[1] * x.shape[1] * np.prod(kernel_size) * x.itemsize
@@ -151,8 +152,8 @@ _contract(
     "max_pool2d",
     "x kernel_size stride padding",
     "x (N, C, H, W) -> (y, indices), both (N, C, P, Q): the largest of each window and its int32 position "
-    "h·W + w in x's plane. The first maximum wins a tie, the first NaN wins over numbers, padding counts as −∞ and may be at "
-    "most half the kernel.",
+    "h·W + w in x's plane. The first maximum wins a tie, the first NaN wins over numbers, padding counts as "
+    "−∞ and may be at most half the kernel.",
     lambda x, kernel_size, stride, padding: _pool_out(x, kernel_size, stride, padding) * np.prod(kernel_size),
     lambda x, kernel_size, stride, padding: (
         x.nbytes + _pool_out(x, kernel_size, stride, padding) * (x.itemsize + 4)
@@ -180,8 +181,8 @@ _contract(
     "normalization",
     "batch_norm",
     "x scale shift eps",
-    "x (N, C) or (N, C, H, W), scale and shift (C,) -> (y, mean, var): y = scale · (x − mean) / √(var + eps) + shift with "
-    "mean and biased variance, (C,), over all axes but 1, computed stably.",
+    "x (N, C) or (N, C, H, W), scale and shift (C,) -> (y, mean, var): y = scale · (x − mean) / √(var + "
+    "eps) + shift with mean and biased variance, (C,), over all axes but 1, computed stably.",
     lambda x, scale, shift, eps: 7 * x.size,
     lambda x, scale, shift, eps: 3 * x.nbytes,
 )
@@ -189,8 +190,8 @@ _contract(
     "normalization",
     "batch_norm_grad",
     "gy x scale mean var eps",
-    "gy, x (N, C) or (N, C, H, W); scale, mean, var (C,) -> (gx, gscale, gshift), the gradients of batch_norm, "
-    "through its statistics too.",
+    "gy, x (N, C) or (N, C, H, W); scale, mean, var (C,) -> (gx, gscale, gshift), the gradients of "
+    "batch_norm, through its statistics too.",
     lambda gy, x, scale, mean, var, eps: 9 * x.size,
     lambda gy, x, scale, mean, var, eps: 5 * x.nbytes,
 )
@@ -214,9 +215,9 @@ _contract(
     "random",
     "dropout",
     "x p key draw channels",
-    "x of one or more axes, p in [0, 1) -> x / (1 − p) where Philox word e of (key, draw) is at least round(p · 2³²), "
-    "else 0. e counts elements in (N, H, W, C) order for four axes, else in C order; with channels=True it counts "
-    "n · C + c, one decision for a whole map.",
+    "x of one or more axes, p in [0, 1) -> x / (1 − p) where Philox word e of (key, draw) is at least "
+    "round(p · 2³²), else 0. e counts elements in (N, H, W, C) order for four axes, else in C order; with "
+    "channels=True it counts n · C + c, one decision for a whole map.",
     lambda x, p, key, draw, channels: x.size,
     lambda x, p, key, draw, channels: 2 * x.nbytes,
     {"float32": 0.0, "float64": 0.0},
@@ -225,8 +226,8 @@ _contract(
     "random",
     "philox_words",
     "out key draw",
-    "Fills a C-contiguous uint32 array and returns it. Element e is word e mod 4 of the Philox4x32-10 block with "
-    "counter words (⌊e/4⌋ low, ⌊e/4⌋ high, draw low, draw high) and key words (key low, key high).",
+    "Fills a C-contiguous uint32 array and returns it. Element e is word e mod 4 of the Philox4x32-10 block "
+    "with counter words (⌊e/4⌋ low, ⌊e/4⌋ high, draw low, draw high) and key words (key low, key high).",
     lambda out, key, draw: 20 * out.size,
     lambda out, key, draw: out.nbytes,
     {"uint32": 0.0},
@@ -247,11 +248,11 @@ _contract(
     "random",
     "philox_normal",
     "out key draw",
-    "Fills a C-contiguous array with standard normal numbers and returns it. Elements 2i and 2i + 1 are r cos 2πu₂ and "
-    "r sin 2πu₂, r = √(−2 ln u₁). float32: u₁ = ((word 2i ≫ 8) + 1) · 2⁻²⁴, u₂ = (word 2i+1 ≫ 8) · 2⁻²⁴. float64: with "
-    "k(a, b) = (a ≫ 5) · 2²⁶ + (b ≫ 6), u₁ = (k(words 4i, 4i+1) + 1) · 2⁻⁵³, u₂ = k(words 4i+2, 4i+3) · 2⁻⁵³. Computed in "
-    "float64, quarter turns reduced exactly, rounded once; columns agree within 4 units in the last place. "
-    "An odd size drops the last sine.",
+    "Fills a C-contiguous array with standard normal numbers and returns it. Elements 2i and 2i + 1 are r "
+    "cos 2πu₂ and r sin 2πu₂, r = √(−2 ln u₁). float32: u₁ = ((word 2i ≫ 8) + 1) · 2⁻²⁴, u₂ = (word 2i+1 ≫ "
+    "8) · 2⁻²⁴. float64: with k(a, b) = (a ≫ 5) · 2²⁶ + (b ≫ 6), u₁ = (k(words 4i, 4i+1) + 1) · 2⁻⁵³, u₂ = "
+    "k(words 4i+2, 4i+3) · 2⁻⁵³. Computed in float64, quarter turns reduced exactly, rounded once; columns "
+    "agree within 4 units in the last place. An odd size drops the last sine.",
     lambda out, key, draw: 60 * out.size,
     lambda out, key, draw: out.nbytes,
     {"float32": 2.0**-22, "float64": 2.0**-51},

@@ -71,7 +71,7 @@ def dense(rng: Generator) -> Arguments:
     return {"x": array(rng, (_batch(rng), i), dtype), "weight": array(rng, (o, i), dtype), "bias": bias}
 
 
-def _geometry(rng: Generator) -> tuple[list[tuple[int, int]], list[int]]:
+def _geometry(rng: Generator) -> tuple[list[tuple[int, ...]], list[int]]:
     """Kernel, stride, padding as pairs that usually differ between the axes, and a plane they fit."""
     kernel = tuple(int(v) for v in rng.integers(1, 6, 2))
     stride = tuple(int(v) for v in rng.integers(1, 4, 2))

@@ -1,9 +1,9 @@
 """Convolutions as matrix products over windows.
 
 `_gather` copies the windows of some images into the rows of a matrix (im2col), so that a convolution is that
-matrix times the weights. `_scatter` is its adjoint: it adds the rows of such a matrix back into an image, so that a
-transposed convolution is a product followed by `_scatter`, with nothing multiplied by the zeros between strides. A
-window's row of taps is one run of channels-last memory.
+matrix times the weights. `_scatter` is its adjoint: it adds the rows of such a matrix back into an image, so
+that a transposed convolution is a product followed by `_scatter`, with nothing multiplied by the zeros
+between strides. A window's row of taps is one run of channels-last memory.
 
 Images are taken in chunks that depend on the shapes alone, so results do not depend on the number of threads.
 """
@@ -24,8 +24,8 @@ GROUPS = 8  # partial sums of a weight gradient
 def _gather(x, windows, start, stop, q_size, step, origin, taps):
     """windows[r] = the window of x (N, H, W·C) at place r of images start ... stop - 1, zero in the padding.
 
-    step, origin, taps: rows and columns (columns already times C) between windows, before the image, in a window;
-    q_size: windows to a row.
+    step, origin, taps: rows and columns (columns already times C) between windows, before the image, in a
+    window; q_size: windows to a row.
     """
     _, h, w = x.shape
     p_size = windows.shape[0] // max(1, (stop - start) * q_size)

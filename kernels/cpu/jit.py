@@ -1,4 +1,4 @@
-"""How every Numba function here is compiled: without the interpreter's lock, cached on disk where that is possible."""
+"""How Numba compiles the functions here: free of the interpreter's lock, cached on disk where possible."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,8 +13,8 @@ cached = True
 def jit(function: Callable[..., Any], **options: Any) -> Any:
     """Compiles on the first call with new argument types.
 
-    Numba raises at once where neither the module's folder nor the user's cache folder can be written; there the
-    function is compiled anew by each process.
+    Numba raises at once where neither the module's folder nor the user's cache folder can be written; there
+    the function is compiled anew by each process.
     """
     global cached
     try:

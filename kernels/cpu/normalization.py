@@ -1,7 +1,8 @@
 """Batch normalisation over rows (pixels) of channels.
 
-Each block of the matrix is read once for its mean and sum of squared deviations; blocks are merged by
-Chan, Golub and LeVeque's formula ("Updating formulae and a pairwise algorithm", 1979), in float64 and in a fixed order.
+Each block of the matrix is read once for its mean and sum of squared deviations; blocks are merged by Chan,
+Golub and LeVeque's formula ("Updating formulae and a pairwise algorithm", 1979), in float64 and in a fixed
+order.
 """
 
 import numpy as np
@@ -14,8 +15,8 @@ COLUMNS = 512
 VALUES = 1 << 16
 
 
-# The inner loops run over slices from 0, where Numba need not ask for each index whether it counts from the end;
-# with the question in the loop, nothing here would be a vector.
+# The inner loops run over slices from 0, where Numba need not ask for each index whether it counts from the
+# end; with the question in the loop, nothing here would be a vector.
 
 
 @jit

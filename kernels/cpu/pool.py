@@ -5,8 +5,8 @@ A kernel cuts its work into tasks whose number depends on the shapes alone, and 
 result; then results do not depend on the number of threads. Tasks release the interpreter's lock (Numba's
 nogil, np.matmul), so threads, not processes, are enough.
 
-Numba's prange is not used: OpenMP's waiting threads spin against those of BLAS. BLAS's own threads are not used
-either, for the same reason: inside `run` it works on one thread, and the parallelism is ours.
+Numba's prange is not used: OpenMP's waiting threads spin against those of BLAS. BLAS's own threads are not
+used either, for the same reason: inside `run` it works on one thread, and the parallelism is ours.
 """
 
 import os
@@ -103,7 +103,7 @@ BLOCK = 1 << 17
 
 
 def run_blocks(task: Callable[[int, int], None], size: int, block: int = BLOCK) -> None:
-    """Calls task(start, stop) for consecutive blocks of range(size); a single block never leaves this thread."""
+    """Calls task(start, stop) for consecutive blocks of range(size); a single block stays on this thread."""
     if size <= block:
         if size:
             task(0, size)
@@ -115,8 +115,8 @@ def run_blocks(task: Callable[[int, int], None], size: int, block: int = BLOCK) 
 def _blas() -> list[tuple[Callable[[], int], Callable[[int], Any]]]:
     """Each loaded BLAS's functions that get and set its number of threads.
 
-    threadpoolctl finds the libraries, but lets only the first thread that asks change OpenBLAS's setting, which
-    is the process's; here callers on any thread share one limit, so OpenBLAS is asked directly.
+    threadpoolctl finds the libraries, but lets only the first thread that asks change OpenBLAS's setting,
+    which is the process's; here callers on any thread share one limit, so OpenBLAS is asked directly.
     """
     from threadpoolctl import ThreadpoolController
 
@@ -166,7 +166,8 @@ _local = threading.local()
 def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An uninitialised array of this thread's, the same memory at every call with this name and dtype.
 
-    Fresh memory costs a page fault every 4 KB, more than the work on it; this memory is touched again and again.
+    Fresh memory costs a page fault every 4 KB, more than the work on it; this memory is touched again and
+    again.
     """
     buffers = _local.__dict__
     size = int(np.prod(shape))

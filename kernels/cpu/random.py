@@ -1,21 +1,26 @@
 """Philox4x32-10 and what is made of its words: uniforms, normals, dropout.
 
-Words come a few thousand at a time into scratch memory that stays in the nearest cache, and a second loop turns
-them into numbers, so that both loops are vectors. The definitions are those of reference/random.py; the words,
-uniforms and masks are the same bits, the normals differ in how log, sin and cos are computed: here by the
-polynomials of Sun's fdlibm (1993), below one unit in the last place of float64.
+Words come a few thousand at a time into scratch memory that stays in the nearest cache, and a second loop
+turns them into numbers, so that both loops are vectors. The definitions are those of reference/random.py;
+the words, uniforms and masks are the same bits, the normals differ in how log, sin and cos are computed:
+here by the polynomials of Sun's fdlibm (1993), below one unit in the last place of float64.
 """
+
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import float64, uint64
-from numba.extending import intrinsic
+from numba import extending, float64, uint64
 
 from .jit import jit
 from .layout import channels_first, channels_last
 from .pool import run_blocks
 
 LOW = 0xFFFFFFFF
+intrinsic: Any = (
+    extending.intrinsic
+)  # what it makes of a function has other arguments, which no checker knows
+
 PIECE = 2048  # numbers at a time: a few arrays of 16 KB
 
 

@@ -40,7 +40,7 @@ def sum_squares(x):
     values = flat(x)
     if values is None:
         pieces = np.nditer(x, ["external_loop", "buffered", "zerosize_ok"], order="K")
-        return float(sum(_sum_squares(np.ascontiguousarray(piece), 0, piece.size) for piece in pieces))
+        return float(sum(_sum_squares(piece, 0, piece.size) for piece in map(np.ascontiguousarray, pieces)))
     partial = np.zeros(-(-values.size // BLOCK))
 
     def task(start, stop):

@@ -9,5 +9,5 @@ def leaky_relu(x, negative_slope):
 
 
 def leaky_relu_grad(gy, y, negative_slope):
-    """gx = gy where y > 0, else negative_slope · gy. The sign of y tells that of x, for the slope is not negative."""
+    """gx = gy where y > 0, else negative_slope · gy: y has the sign of x, for the slope is not negative."""
     return np.asarray(np.where(y > 0, gy, gy * gy.dtype.type(negative_slope)))

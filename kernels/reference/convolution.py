@@ -1,8 +1,9 @@
 """Convolution and the two operations that differentiate it.
 
-With x̂ the zero-padded x and strides (s, t), convolution is y[n,o,p,q] = Σ_{c,a,b} x̂[n,c,s·p+a,t·q+b] · w[o,c,a,b]:
-linear in x and in w. The sum Σ y·gy is therefore one trilinear form of (x, w, gy), and each of the three
-functions here is that form with one of its arguments left open. So each one's gradients are the other two.
+With x̂ the zero-padded x and strides (s, t), convolution is y[n,o,p,q] = Σ_{c,a,b} x̂[n,c,s·p+a,t·q+b] ·
+w[o,c,a,b]: linear in x and in w. The sum Σ y·gy is therefore one trilinear form of (x, w, gy), and each of
+the three functions here is that form with one of its arguments left open. So each one's gradients are the
+other two.
 """
 
 import numpy as np

@@ -1,9 +1,9 @@
 """Random numbers by counting: Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as
 easy as 1, 2, 3", SC 2011).
 
-A block of four 32-bit words is a function of a counter and a key, so any element of any draw can be had without
-the ones before it, on any device, in any order. Word e of draw d is word e mod 4 of the block with the counter
-(⌊e/4⌋, d) and the key, each a 64-bit number split into its low and high half.
+A block of four 32-bit words is a function of a counter and a key, so any element of any draw can be had
+without the ones before it, on any device, in any order. Word e of draw d is word e mod 4 of the block with
+the counter (⌊e/4⌋, d) and the key, each a 64-bit number split into its low and high half.
 """
 
 import numpy as np
@@ -58,7 +58,7 @@ def philox_uniform(out, key, draw):
 
 
 def _turn(u):
-    """(cos 2πu, sin 2πu), exact where the angle is a right one: quarter turns are taken off before multiplying by 2π."""
+    """(cos 2πu, sin 2πu), exact at right angles: quarter turns are taken off before multiplying by 2π."""
     quarter = np.rint(4 * u)
     angle = 2 * np.pi * (u - quarter / 4)
     c, s = np.cos(angle), np.sin(angle)
@@ -69,8 +69,8 @@ def _turn(u):
 def philox_normal(out, key, draw):
     """Box and Muller (1958): elements 2i and 2i+1 are r cos 2πu₂ and r sin 2πu₂ with r = √(−2 ln u₁).
 
-    u₁ = (k + 1) · unit in (0, 1] and u₂ = k′ · unit in [0, 1), from the pair's two integers k, k′; computed in
-    float64 and rounded once. An odd size drops the last sine.
+    u₁ = (k + 1) · unit in (0, 1] and u₂ = k′ · unit in [0, 1), from the pair's two integers k, k′; computed
+    in float64 and rounded once. An odd size drops the last sine.
     """
     pairs = -(-out.size // 2)
     integers, unit = _integers(2 * pairs, out.dtype, key, draw)

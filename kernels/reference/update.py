@@ -12,7 +12,8 @@ def sum_squares(x):
 def adam(param, grad, m, v, lr, beta1, beta2, eps, step):
     """Adam (Kingma and Ba, 2015, algorithm 1), in place; `step` is t, counted from 1.
 
-    m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²,   θ ← θ − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + eps).
+    m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²,   θ ← θ − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) +
+    eps).
     """
     m[...] = beta1 * m + (1 - beta1) * grad
     v[...] = beta2 * v + (1 - beta2) * grad**2

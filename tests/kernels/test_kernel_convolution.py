@@ -1,4 +1,4 @@
-"""The textbook convolutions against their formulas summed term by term, and against PyTorch; the fast ones by adjointness."""
+"""Convolutions against their formulas summed term by term, against PyTorch, and against each other."""
 
 from itertools import product
 

@@ -1,6 +1,9 @@
 """Which function a call reaches, what it refuses, and the threads beneath."""
 
+import doctest
+import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 import threading
@@ -299,7 +302,7 @@ def test_a_forked_child_has_its_own_threads():
 
 
 def test_works_where_nothing_can_be_cached(tmp_path):
-    """As where the package and the home folder are read-only: Numba finds no place and raises at decoration."""
+    """As where package and home folder are read-only: Numba finds no place and raises at decoration."""
     code = (
         "from numba.core import caching\n"
         "def nowhere(self, py_func): raise RuntimeError('cannot cache function: no locator available')\n"
@@ -309,6 +312,14 @@ def test_works_where_nothing_can_be_cached(tmp_path):
     )
     result = python(code)
     assert result.stdout.strip() == "[-1.0, 2.0] False", result.stderr
+
+
+@pytest.mark.parametrize(
+    "name", sorted(m.name for m in pkgutil.walk_packages(kernels.__path__, "rawgan.kernels."))
+)
+def test_examples_in_docstrings(name):
+    if ".cuda" not in name:
+        assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
 def test_info_says_what_runs():

@@ -9,7 +9,8 @@ from rawgan.kernels.reference.random import philox4x32
 
 ONES = 2**64 - 1
 
-# Counter words, key words, answer: kat_vectors of Random123 1.14 (Salmon and others), philox4x32 with 10 rounds.
+# Counter words, key words, answer: kat_vectors of Random123 1.14 (Salmon and others), philox4x32 with 10
+# rounds.
 ANSWERS = {
     "zeros": ((0, 0, 0, 0), (0, 0), "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
     "ones": ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
