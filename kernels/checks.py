@@ -129,7 +129,8 @@ def conv_transpose2d(
         if x.shape[2 + axis] < 1 or size < 1:
             raise ShapeError(
                 f"conv_transpose2d: got x {x.shape}, weight {weight.shape}, stride {stride}, "
-                f"padding {padding}, output_padding {output_padding}: an output of size {size}; takes less padding"
+                f"padding {padding}, output_padding {output_padding}: "
+                f"an output of size {size}; takes less padding"
             )
 
 

@@ -10,7 +10,7 @@ OPTIONS = {"nogil": True, "error_model": "numpy"}
 cached = True
 
 
-def jit(function: Callable[..., Any], **options: Any) -> Any:
+def jit(function: Callable[..., Any]) -> Any:
     """Compiles on the first call with new argument types.
 
     Numba raises at once where neither the module's folder nor the user's cache folder can be written; there
@@ -18,7 +18,7 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
     """
     global cached
     try:
-        return njit(cache=True, **OPTIONS, **options)(function)
+        return njit(cache=True, **OPTIONS)(function)
     except RuntimeError:
         cached = False
-        return njit(**OPTIONS, **options)(function)
+        return njit(**OPTIONS)(function)

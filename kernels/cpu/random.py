@@ -17,9 +17,8 @@ from .layout import channels_first, channels_last
 from .pool import run_blocks
 
 LOW = 0xFFFFFFFF
-intrinsic: Any = (
-    extending.intrinsic
-)  # what it makes of a function has other arguments, which no checker knows
+# An intrinsic is called without its first argument, which type checkers cannot know.
+intrinsic: Any = extending.intrinsic
 
 PIECE = 2048  # numbers at a time: a few arrays of 16 KB
 
