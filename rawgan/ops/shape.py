@@ -79,7 +79,7 @@ def _concatenate(xp, *xs, axis):
 @_concatenate.rule("xs", formula="x̄ᵢ = the part of ȳ where xᵢ lies")
 def concatenate_xs(gy, position, shapes, axis):
     start = sum(shape[axis] for shape in shapes[:position])
-    index = (slice(None),) * axis + (slice(start, start + shapes[position][axis]),)
+    index = (*(slice(None),) * axis, slice(start, start + shapes[position][axis]), ...)
     return _getitem(gy, index=index)
 
 

@@ -7,7 +7,7 @@ which looks for the smallest failing case, or dice with a seed, where a test nee
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ GAP = 0.05  # kinks are at least this far away: more than ten steps of a finite 
 class Choices:
     """Whole numbers in a range, from which all else follows.
 
-    empty: make the first size that may be 0 so. basic: index by numbers and slices only.
+    empty: make the first size that may be 0 so. basic: index as the array API
+    standard allows: by numbers and slices, for every axis.
     """
 
     def __init__(self, integer: Callable[[int, int], int], empty: bool = False, basic: bool = False):
@@ -125,8 +126,8 @@ def dice(seed: int, **limits: bool) -> Choices:
 class Case:
     """One way to call an operation.
 
-    operands: arrays, numbers or None, in the order of the op's inputs. The arrays are what is
-        differentiated, but for those at the places in `constants`.
+    operands: arrays, numbers or None, in the order of the op's inputs.
+    places: which of them are differentiated; by default the arrays.
     attrs: its keywords. Both are empty where only the public function takes this case.
     public: the same computation by the public function, of the differentiated arrays.
     """
@@ -135,24 +136,21 @@ class Case:
     operands: list[Any]
     attrs: dict[str, Any] = field(default_factory=dict)
     public: Callable[..., Any] | None = None
-    constants: tuple[int, ...] = ()
     only_public: bool = False
+    places: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:  # arithmetic on 0-d arrays gives scalars, which are not differentiated
         self.operands = [np.asarray(v) if isinstance(v, np.generic) else v for v in self.operands]
-
-    def _places(self) -> list[int]:
-        return [
-            i for i, v in enumerate(self.operands) if isinstance(v, np.ndarray) and i not in self.constants
-        ]
+        if self.places is None:
+            self.places = tuple(i for i, v in enumerate(self.operands) if isinstance(v, np.ndarray))
 
     @property
-    def inputs(self) -> list[np.ndarray]:
-        return [self.operands[i] for i in self._places()]
+    def inputs(self) -> list[Any]:
+        return [self.operands[i] for i in self.places]
 
     def arguments(self, *inputs: Any) -> list[Any]:
         out = list(self.operands)
-        for i, x in zip(self._places(), inputs, strict=True):
+        for i, x in zip(self.places, inputs, strict=True):
             out[i] = x
         return out
 
@@ -177,7 +175,7 @@ class Case:
 
         operands = [change(v) for v in self.operands]
         attrs = {k: change(v) for k, v in self.attrs.items()}
-        return Case(self.name, operands, attrs, self.public, self.constants, self.only_public)
+        return replace(self, operands=operands, attrs=attrs)
 
     def astype(self, dtype: str) -> Case:
         case = self.converted(lambda a: a.astype(dtype, order="K"))

@@ -89,7 +89,7 @@ def _power(c, name):
     shape = c.shape()
     whole = c.rng.integers(-2, 4, shape).astype(float)
     base = np.where(c.rng.random(shape) < 0.5, -1, 1) * c.rng.uniform(0.5, 2, shape)
-    return Case(name, [c.layout(base), whole], constants=(1,))
+    return Case(name, [c.layout(base), whole], places=(0,))
 
 
 def _unary(name, values, **traits):
@@ -293,15 +293,21 @@ def _index(c, shape):
         elif kind == 1:
             parts.append(slice(None, None, c.pick([1, 2])))
         elif kind == 2:
-            parts.append(slice(c.integer(0, n), None) if c.flag() else slice(None, None, -1))
+            parts.append(
+                slice(c.integer(0, max(n - 1, 0) if c.basic else n), None)
+                if c.flag()
+                else slice(None, None, -1)
+            )
         else:
             arrays += 1
             parts.append(c.rng.integers(-n, n, 1 if arrays > 1 else 4))
-    if c.flag() and not arrays:
+    if c.flag() and not arrays and not c.basic:
         parts.insert(c.integer(0, len(parts)), None)
     cut = c.integer(0, len(parts))
     if c.flag():
         parts[cut:] = [Ellipsis]
+    elif c.basic:
+        return tuple(parts)
     if len(parts) == 1 and c.flag():
         return parts[0]
     return tuple(parts)
