@@ -15,10 +15,6 @@ COLUMNS = 512
 VALUES = 1 << 16
 
 
-# The inner loops run over slices from 0, where Numba need not ask for each index whether it counts from the
-# end; with the question in the loop, nothing here would be a vector.
-
-
 @jit
 def _moments(x, first, last, left, right, total, squares):
     """Σ x and Σ (x − the block's mean)² of rows first ... last − 1, columns left ... right − 1."""

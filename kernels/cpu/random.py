@@ -17,10 +17,10 @@ from .layout import channels_first, channels_last
 from .pool import run_blocks
 
 LOW = 0xFFFFFFFF
+PIECE = 2048  # numbers at a time: a few arrays of 16 KB
+
 # An intrinsic is called without its first argument, which type checkers cannot know.
 intrinsic: Any = extending.intrinsic
-
-PIECE = 2048  # numbers at a time: a few arrays of 16 KB
 
 
 @jit
