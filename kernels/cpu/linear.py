@@ -9,11 +9,12 @@ SHARE = 1 << 22
 
 
 def _product(a, b, out):
-    """out = a b for matrices, cut along the longer side of the result into parts for the pool's threads."""
+    """out = a b for matrices, cut along the longer side of the result into 1, 2, 4, ... parts for the pool."""
     m, k = a.shape
     n = b.shape[1]
     side = max(m, n)
-    step = -(-side // max(1, min(m * k * n // SHARE, side // 64, 16)))
+    parts = max(1, min(m * k * n // SHARE, side // 64, 16))
+    step = -(-side // (1 << parts.bit_length() - 1))
 
     def task(i):
         part = slice(i * step, (i + 1) * step)
