@@ -9,7 +9,7 @@ SHARE = 1 << 22
 
 
 def _product(a, b, out):
-    """out = a b for matrices, cut along the longer side of the result into 1, 2, 4, ... parts for the pool."""
+    """out = a b for matrices, its longer side cut into 1, 2, 4, ... parts for the pool."""
     m, k = a.shape
     n = b.shape[1]
     side = max(m, n)
