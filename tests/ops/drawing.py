@@ -182,3 +182,28 @@ class Case:
         if "dtype" in case.attrs:
             case.attrs["dtype"] = np.dtype(dtype)
         return case
+
+
+@dataclass(frozen=True)
+class Sample:
+    """draw: Choices -> Case.
+
+    kernel: calls kernels, forward or backward. analytic: differentiable at complex numbers as it is written.
+    empty: takes arrays without elements.
+    """
+
+    draw: Callable[[Choices], Case]
+    kernel: bool
+    analytic: bool
+    empty: bool
+
+
+SAMPLES: dict[str, Sample] = {}
+
+
+def sample(name: str, kernel: bool = False, analytic: bool = True, empty: bool = True):
+    def register(draw):
+        SAMPLES[name] = Sample(lambda c: draw(c, name), kernel, analytic and not kernel, empty)
+        return draw
+
+    return register
