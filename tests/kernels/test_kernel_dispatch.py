@@ -1,4 +1,4 @@
-"""Which function a call reaches, what it refuses, and the threads beneath."""
+"""Which function a call reaches, what it refuses, and what it needs from the machine."""
 
 import doctest
 import importlib
@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from rawgan import kernels
-from rawgan.kernels.cpu import pool
 from rawgan.kernels.errors import ConfigError, DeviceError, DTypeError, ShapeError
 
 ROOT = Path(__file__).parents[2]
@@ -206,78 +205,6 @@ def test_wrong_calls_are_refused(choice, name, arguments, error, message):
 
 def test_every_kernel_refuses_something():
     assert {row[0] for row in REFUSED} == set(kernels.KERNELS)
-
-
-@pytest.mark.parametrize("name", [name for name in kernels.KERNELS if name not in ("matmul", "dense")])
-def test_results_do_not_depend_on_the_number_of_threads(name, monkeypatch):
-    kernel = kernels.KERNELS[name]
-    results = []
-    for threads in (1, 2, 5):
-        crew = pool.Pool(threads)
-        monkeypatch.setattr(pool, "pool", lambda crew=crew: crew)
-        arguments = list(kernel.contract.cases.values())[-1](np.random.default_rng(0))
-        result = kernel(**arguments)
-        outputs = result if isinstance(result, tuple) else (result,)
-        results.append([*outputs, *(arguments[key] for key in kernel.contract.mutates)])
-    for other in results[1:]:
-        for a, b in zip(results[0], other, strict=True):
-            np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.parametrize("threads", [1, 2, 7])
-@pytest.mark.parametrize("count", [0, 1, 2, 100])
-def test_every_task_runs_once(threads, count):
-    done = []
-    pool.Pool(threads).run(done.append, count)
-    assert sorted(done) == list(range(count))
-
-
-def test_a_task_that_fails_raises_in_the_caller_and_leaves_the_pool_working():
-    crew = pool.Pool(3)
-
-    def fail(i):
-        if i == 5:
-            raise ArithmeticError("task 5")
-
-    for _ in range(20):
-        with pytest.raises(ArithmeticError, match="task 5"):
-            crew.run(fail, 10)
-    done = []
-    crew.run(done.append, 10)
-    assert len(done) == 10
-
-
-def test_tasks_may_call_kernels():
-    crew, inner = pool.Pool(3), []
-    crew.run(lambda i: crew.run(inner.append, 3), 4)
-    assert sorted(inner) == sorted([0, 1, 2] * 4)
-
-
-def test_several_callers_at_once():
-    arguments = kernels.conv2d.contract.cases["3@32 - 64@16 4x4"](np.random.default_rng(0))
-    wanted = kernels.conv2d(**arguments)
-    results = [None] * 4
-
-    def call(i):
-        results[i] = kernels.conv2d(**arguments)
-
-    threads = [threading.Thread(target=call, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for result in results:
-        np.testing.assert_array_equal(result, wanted)
-
-
-def test_blas_threads_are_given_back():
-    from threadpoolctl import threadpool_info
-
-    before = [b["num_threads"] for b in threadpool_info() if b["user_api"] == "blas"]
-    kernels.matmul(f4(300, 300), f4(300, 300))
-    with pytest.raises(ZeroDivisionError), pool.single_threaded_blas:
-        _ = 1 // 0
-    assert [b["num_threads"] for b in threadpool_info() if b["user_api"] == "blas"] == before
 
 
 BATCH = "from rawgan import kernels; import numpy as np; x = np.ones((600, 600), np.float32); "
