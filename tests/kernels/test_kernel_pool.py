@@ -1,4 +1,4 @@
-"""The threads beneath the CPU kernels: every task once, errors to the caller, the same bits from any number."""
+"""The threads beneath the CPU kernels: every task once, errors to the caller, the same bits from any crew."""
 
 import threading
 
