@@ -262,9 +262,11 @@ def test_a_starting_gradient():
         (g,) = rawgan.grad(x * x, [x], given)
         assert g.tolist() == [2, 40]
         assert g.dtype == np.float32
-    weight = leaf([1.0, 10.0])  # a starting gradient may itself be on the tape
-    (g,) = rawgan.grad(leaf([3.0, 4.0]) * x, [x], weight, create_graph=True)
-    assert rawgan.grad(g.sum(), [weight])[0].tolist() == [3, 4]
+    for dtype in ("float32", "float64"):
+        weight = leaf([1.0, 10.0], dtype)  # a starting gradient may itself be on the tape
+        (g,) = rawgan.grad(leaf([3.0, 4.0], "float32") * x, [x], weight, create_graph=True)
+        assert g.dtype == np.float32
+        assert rawgan.grad(g.sum(), [weight])[0].tolist() == [3, 4]
 
 
 def test_messages():

@@ -90,16 +90,13 @@ def _first_gradient(output: Tensor, given: Any) -> Any:
                 "(backward) or grad_outputs= (grad), or take .sum() first"
             )
         return arrays.namespace(output._data).ones_like(output._data)
-    value = given._data if type(given) is Tensor else given
-    if getattr(value, "shape", ()) != output.shape or not hasattr(value, "dtype"):
-        value = arrays.asarray(value, output.dtype, output.device)
-    if value.shape != output.shape:
-        raise ShapeError(f"the starting gradient has shape {value.shape}, the tensor {output.shape}")
-    return (
-        given
-        if type(given) is Tensor and given.dtype == output.dtype
-        else arrays.asarray(value, output.dtype, output.device)
-    )
+    if type(given) is not Tensor:
+        given = arrays.asarray(given, output.dtype, output.device)
+    elif given.dtype != output.dtype:
+        given = OPS["astype"](given, dtype=output.dtype)
+    if given.shape != output.shape:
+        raise ShapeError(f"the starting gradient has shape {given.shape}, the tensor {output.shape}")
+    return given
 
 
 def _sweep(output: Tensor, first: Any, targets: set | None, create_graph: bool) -> dict[Any, Any]:

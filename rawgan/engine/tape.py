@@ -12,7 +12,7 @@ import numpy as np
 from rawgan import arrays
 from rawgan.arrays import Array
 from rawgan.engine.mode import MODE
-from rawgan.engine.tensor import Tensor
+from rawgan.engine.tensor import Tensor, tensor
 from rawgan.kernels.errors import DeviceError, GradientError
 
 _sequence = itertools.count()
@@ -228,9 +228,7 @@ def op(name: str, keeps: tuple[str, ...] = (), view: bool = False) -> Callable[[
 def _operand(value: Any) -> Any:
     """An input that is neither a Tensor nor a Python number, as an array."""
     if isinstance(value, list | tuple):
-        value = np.asarray(value)
-        if value.dtype == np.float64 or value.dtype.kind in "iub":
-            value = value.astype(np.float32)
+        return tensor(value)._data
     arrays.namespace(value)  # refuses what is not an array
     return value
 

@@ -238,6 +238,7 @@ def clip(x, low=None, high=None):
     >>> clip([-2.0, 0.5, 2.0], -1, 1)
     array([-1. ,  0.5,  1. ], dtype=float32)
     """
+    low, high = (v if v is None else float(v) for v in (low, high))
     if low is not None and high is not None and low > high:
         raise ShapeError(f"clip: low = {low} is above high = {high}")
     return _clip(x, low=low, high=high)

@@ -19,10 +19,10 @@ from rawgan.ops.shape import as_input
 
 def pair(name, what, value, least):
     """A number or a pair as a pair of whole numbers, each at least `least`."""
-    values = (value, value) if isinstance(value, int) else tuple(value)
-    if len(values) != 2 or any(not isinstance(n, int) or n < least for n in values):
+    values = (value, value) if hasattr(value, "__index__") else tuple(value)
+    if len(values) != 2 or any(not hasattr(n, "__index__") or n < least for n in values):
         raise ShapeError(f"{name}: {what} is a whole number ≥ {least} or a pair of them, got {value!r}")
-    return values
+    return int(values[0]), int(values[1])
 
 
 def _spare(size, kernel, stride, padding):
@@ -73,7 +73,7 @@ def conv2d(x, weight, bias=None, stride=1, padding=0):
     x (N, C, H, W), weight (O, C, kh, kw), bias (O,) or None;
     returns (N, O, ⌊(H + 2·pad − kh) / stride⌋ + 1, likewise W).
     """
-    x, weight = as_input(x), as_input(weight)
+    x, weight, bias = as_input(x), as_input(weight), as_input(bias)
     stride, padding = pair("conv2d", "stride", stride, 1), pair("conv2d", "padding", padding, 0)
     _check("conv2d", x, weight, bias, 1)
     for n, k, p in zip(x.shape[2:], weight.shape[2:], padding, strict=True):
@@ -113,7 +113,7 @@ def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0
     returns (N, O, (H − 1)·stride − 2·pad + kh + output_padding, likewise W).
     """
     name = "conv_transpose2d"
-    x, weight = as_input(x), as_input(weight)
+    x, weight, bias = as_input(x), as_input(weight), as_input(bias)
     stride, padding = pair(name, "stride", stride, 1), pair(name, "padding", padding, 0)
     extra = pair(name, "output_padding", output_padding, 0)
     _check(name, x, weight, bias, 0)

@@ -59,7 +59,7 @@ def batch_norm_all(gy, wanted, x, scale, mean, variance, eps):
 
 def batch_norm_with_statistics(x, scale, shift, eps=1e-5):
     """The normalised batch, and its mean and biased variance by channel (plain arrays)."""
-    x = as_input(x)
+    x, scale, shift = as_input(x), as_input(scale), as_input(shift)
     same_dtype("batch_norm", x=x, scale=scale, shift=shift)
     if len(x.shape) not in (2, 4):
         raise ShapeError(f"batch_norm: takes (N, C) or (N, C, H, W), got shape {x.shape}")
@@ -128,6 +128,7 @@ def dropout(x, p=0.5, generator=None):
 
 def dropout2d(x, p=0.5, generator=None):
     """Zero whole channels (n, c) with probability p and divide the rest by 1 − p (Tompson et al. 2015)."""
-    if len(getattr(x, "shape", ())) < 2:
-        raise ShapeError(f"dropout2d: takes (N, C, ...), got shape {getattr(x, 'shape', ())}")
+    x = as_input(x)
+    if len(x.shape) < 2:
+        raise ShapeError(f"dropout2d: takes (N, C, ...), got shape {x.shape}")
     return _drop("dropout2d", _dropout2d, x, p, generator)

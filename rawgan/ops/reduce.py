@@ -32,7 +32,7 @@ def axes_of(name, axis, ndim):
 
 
 def _reduced(name, operation, x, axis, keepdims, **attrs):
-    x = x if hasattr(x, "shape") else arrays.asarray(x, "float32")
+    x = as_input(x)
     axes = axes_of(name, axis, len(x.shape))
     y = operation(x, axis=axes, **attrs)
     if keepdims or not axes:
@@ -124,9 +124,7 @@ def max(x, axis=None, keepdims=False):
 
 
 def _refuse_empty(name, x, axis):
-    shape = getattr(x, "shape", None)
-    if shape is None:
-        shape = arrays.asarray(x, "float32").shape
+    shape = as_input(x).shape
     count = _count(shape, axes_of(name, axis, len(shape)))
     if count == 0:
         raise ShapeError(f"{name}: nothing to reduce in an array of shape {shape} along axis {axis}")

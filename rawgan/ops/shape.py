@@ -6,14 +6,14 @@ import math
 import operator
 
 from rawgan import arrays
-from rawgan.engine import Tensor, op
+from rawgan.engine import Tensor, op, tensor
 from rawgan.kernels.errors import ShapeError
 from rawgan.ops.arithmetic import raw
 
 
 def as_input(x):
-    """Lists become float32 arrays; what has a shape stays."""
-    return x if hasattr(x, "shape") else arrays.asarray(x, "float32")
+    """Numbers and lists become float32 arrays; what has a shape, and None, stay."""
+    return x if x is None or hasattr(x, "shape") else tensor(x).data
 
 
 @op("reshape", view=True)

@@ -182,6 +182,55 @@ def test_a_cast_is_undone_in_the_gradient():
     np.testing.assert_array_equal(g.data, np.float32([1 / 3, 2.0]))
 
 
+@pytest.mark.parametrize("name", sorted(set(EVERY) - {"getitem"}))  # x[index] is for arrays
+def test_lists_are_taken_as_float32(name):
+    for seed in range(8):
+        case = SAMPLES[name].draw(dice(seed)).astype("float32")
+        if case.public is not None and all(x.size for x in case.inputs):
+            y = case.public(*[x.tolist() for x in case.inputs])
+            assert isinstance(y, np.ndarray)
+            np.testing.assert_allclose(y, case.public(*case.inputs), rtol=1e-5, atol=1e-6, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [([[1.0], [1.0, 2.0]], rawgan.ShapeError), (["a"], rawgan.DTypeError), ([1j], rawgan.DTypeError)],
+)
+def test_lists_that_are_no_arrays(value, error):
+    for call in (
+        ops.exp,
+        ops.sum,
+        ops.relu,
+        ops.mean,
+        lambda v: ops.reshape(v, -1),
+        lambda v: ops.matmul(v, v),
+    ):
+        with pytest.raises(error, match=r"tensor\(\)"):
+            call(value)
+
+
+def test_numpy_numbers_as_attributes():
+    """Limits, slopes and sizes may come out of NumPy; they change no dtype."""
+    x = rawgan.tensor(np.random.default_rng(0).normal(size=(2, 4, 4, 4)), dtype="float32", requires_grad=True)
+    two, half, one = np.int64(2), np.float64(0.5), np.ones(4, np.float32)
+    for f in (
+        lambda x: ops.clip(x, -half, half),
+        lambda x: ops.leaky_relu(x, half),
+        lambda x: ops.max_pool2d(x, two, stride=(two, two)),
+        lambda x: ops.mean(x, axis=(two, np.int32(0))),
+        lambda x: ops.maxout(x, two),
+        lambda x: ops.batch_norm(x, one, one, eps=half),
+        lambda x: ops.dropout(x, half),
+        lambda x: ops.reshape(x, (two, -1)),
+        lambda x: x[two - 1],
+        lambda x: x**two,
+    ):
+        y = f(x)
+        for create_graph in (False, True):
+            (g,) = grad(y, [x], cotangent(y.data), create_graph)
+            assert y.dtype == g.dtype == np.float32
+
+
 def test_tables_and_formulas_are_complete():
     for op in OPS.values():
         assert set(op.rules) == set(op.inputs), f"{op.name} lacks a rule"
