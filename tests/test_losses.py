@@ -1,0 +1,356 @@
+"""Losses against the formulas they are named after, in value and gradient."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rawgan
+from rawgan import losses, nn, ops, rng
+from rawgan.kernels.errors import ConfigError, ShapeError
+
+reals = st.floats(-8, 8)
+few = st.integers(1, 6)
+
+
+def draw(shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def gradient(f, x, dtype="float64"):
+    x = rawgan.tensor(x, dtype=dtype, requires_grad=True)
+    f(x).backward()
+    return x.grad
+
+
+def softplus(x):
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+def sigma(x):
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+# Cross-entropy -----------------------------------------------------------------------
+
+
+@given(p=st.floats(1e-9, 1 - 1e-9), t=st.floats(0, 1))
+def test_bce_is_the_formula(p, t):
+    value = losses.bce(rawgan.tensor([p], dtype="float64"), [t] if t in (0.0, 1.0) else np.array([t])).item()
+    t = float(np.float32(t)) if t in (0.0, 1.0) else t
+    want = -t * math.log(p) - (1 - t) * math.log1p(-p)
+    assert abs(value - want) <= 1e-12 * max(1, want)
+    found = gradient(lambda x: losses.bce(x, np.array([t])), [p])[0]
+    want = (1 - t) / (1 - p) - t / p
+    scale = (1 - t) / (1 - p) + t / p
+    assert abs(found - want) <= 1e-6 * scale
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("p", "t", "loss", "slope"),
+    # A right and certain verdict costs nothing and pulls at most by 1, as right ones beside it do; a wrong
+    # one costs 100 (log 0 counts as −100) and pulls hard.
+    [(0.0, 0.0, 0, None), (1.0, 1.0, 0, None), (0.0, 1.0, 100, -1e12), (1.0, 0.0, 100, 1e12)],
+)
+def test_bce_at_the_ends(p, t, loss, slope, dtype):
+    assert abs(losses.bce(rawgan.tensor([p], dtype=dtype), t).item() - loss) <= 1e-6
+    found = gradient(lambda x: losses.bce(x, t), [p], dtype)[0]
+    assert abs(found) <= 1 if slope is None else abs(found - slope) <= 1e-6 * abs(slope)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("t", [0.0, 1.0])
+def test_bce_beside_the_ends(t, dtype):
+    """As near to 1 as float32 comes, and as near to 0."""
+    eps = np.finfo(dtype).eps
+    for p in (1 - 2**-23, 1 - 2**-20, 1e-6, 1e-9):
+        p = float(np.dtype(dtype).type(p))
+        found = gradient(lambda x: losses.bce(x, t), [p], dtype)[0]
+        want = 1 / (1 - p) if t == 0 else -1 / p
+        assert abs(found - want) <= 4 * eps * abs(want)
+        want = -math.log1p(-p) if t == 0 else -math.log(p)
+        value = losses.bce(rawgan.tensor([p], dtype=dtype), t).item()
+        assert abs(value - want) <= 4 * eps * abs(want)
+
+
+@given(x=st.floats(-1e4, 1e4), t=st.floats(0, 1))
+def test_bce_with_logits_is_the_formula(x, t):
+    want = softplus(x) - t * x if abs(x) < 30 else max(x, 0) - t * x  # e^−30 is below what is asked for
+    value = losses.bce_with_logits(rawgan.tensor([x], dtype="float64"), np.array([t])).item()
+    assert abs(value - want) <= 1e-12 * max(1, abs(x))
+    found = gradient(lambda s: losses.bce_with_logits(s, np.array([t])), [x])[0]
+    assert abs(found - (sigma(x) - t)) <= 1e-14
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("x", [-1e4, -100.0, -20.0, 20.0, 100.0, 1e4])
+def test_bce_with_logits_far_out(x, dtype):
+    """−log σ(x) is −x far to the left, e^−x far to the right: kept to the last digits, in both directions."""
+    eps = np.finfo(dtype).eps
+    for t in (0.0, 1.0):
+        with np.errstate(over="raise", invalid="raise"):
+            value = losses.bce_with_logits(rawgan.tensor([x], dtype=dtype), t).item()
+            slope = gradient(lambda s: losses.bce_with_logits(s, t), [x], dtype)[0]  # noqa: B023
+        away = x if t == 0 else -x
+        want = softplus(away)
+        assert abs(value - want) <= 4 * eps * want + np.finfo(dtype).tiny
+        assert abs(slope - (sigma(x) - t)) <= 4 * eps
+
+
+@settings(max_examples=20)
+@given(n=few, m=few, seed=st.integers(0, 99))
+def test_losses_are_means_and_agree_through_a_sigmoid(n, m, seed):
+    random = np.random.default_rng(seed)
+    x, t = random.normal(0, 2, (n, m)), random.uniform(size=(n, m))
+    p = ops.sigmoid(rawgan.tensor(x))
+    from_logits, from_p = losses.bce_with_logits(rawgan.tensor(x), t), losses.bce(p, t)
+    assert abs(from_logits.item() - from_p.item()) <= 1e-12
+    each = [[softplus(a) - b * a for a, b in zip(*rows, strict=True)] for rows in zip(x, t, strict=True)]
+    assert abs(from_logits.item() - np.mean(each)) <= 1e-12
+    assert rawgan.gradcheck(losses.bce_with_logits, x, t, order=2)
+    assert rawgan.gradcheck(losses.bce, random.uniform(0.1, 0.9, (n, m)), t, order=2)
+
+
+@pytest.mark.parametrize("loss", [losses.bce, losses.bce_with_logits])
+def test_targets_of_another_shape(loss):
+    for shape in [(3,), (3, 2), (1, 3)]:
+        with pytest.raises(ShapeError) as error:
+            loss(rawgan.tensor(np.full((3, 1), 0.5)), np.ones(shape))
+        assert "(3, 1)" in str(error.value)
+        assert str(shape) in str(error.value)
+
+
+# Adversarial objectives ----------------------------------------------------------------
+
+# name -> for one output s: D's loss on a real, D's loss on a fake, G's loss
+FORMULAS = {
+    "saturating": (lambda s: softplus(-s), softplus, lambda s: -softplus(s)),
+    "non_saturating": (lambda s: softplus(-s), softplus, lambda s: softplus(-s)),
+    "least_squares": (
+        lambda s: (s - 1) ** 2 / 2,
+        lambda s: s**2 / 2,
+        lambda s: (s - 1) ** 2 / 2,
+    ),
+    "hinge": (lambda s: max(0, 1 - s), lambda s: max(0, 1 + s), lambda s: -s),
+    "wasserstein": (lambda s: -s, lambda s: s, lambda s: -s),
+}
+KINKS = {"hinge": (-1.0, 1.0)}
+assert set(FORMULAS) == set(losses.OBJECTIVES)
+
+every_objective = pytest.mark.parametrize("name", losses.OBJECTIVES)
+
+
+def away_from(kinks, values):
+    for kink in kinks:
+        values = np.where(np.abs(values - kink) < 0.1, values + 0.2, values)
+    return values
+
+
+@every_objective
+@given(real=st.lists(reals, min_size=1, max_size=5), fake=st.lists(reals, min_size=1, max_size=5))
+def test_objectives_are_their_formulas(name, real, fake):
+    objective = losses.adversarial(name)
+    on_real, on_fake, generator = FORMULAS[name]
+    r, f = (rawgan.tensor(np.array(v)[:, None]) for v in (real, fake))
+    want = np.mean([on_real(s) for s in real]) + np.mean([on_fake(s) for s in fake])
+    assert abs(objective.discriminator(r, f).item() - want) <= 1e-12 * max(1, abs(want))
+    want = np.mean([generator(s) for s in fake])
+    assert abs(objective.generator(f).item() - want) <= 1e-12 * max(1, abs(want))
+
+
+@every_objective
+@settings(max_examples=15)
+@given(n=few, m=few, seed=st.integers(0, 99))
+def test_objectives_have_the_gradients_of_their_values(name, n, m, seed):
+    objective = losses.adversarial(name)
+    real = away_from(KINKS.get(name, ()), draw((n, 1), seed))
+    fake = away_from(KINKS.get(name, ()), draw((m, 1), seed + 100))
+    assert rawgan.gradcheck(objective.discriminator, real, fake, order=2)
+    assert rawgan.gradcheck(objective.generator, fake, order=2)
+
+
+@given(s=st.floats(-40, 40))
+def test_what_saturates(s):
+    """G's gradient is −σ(s) for the saturating loss, −(1 − σ(s)) for the other: where D wins, s ≪ 0."""
+    saturating = gradient(losses.adversarial("saturating").generator, [[s]])[0, 0]
+    other = gradient(losses.adversarial("non_saturating").generator, [[s]])[0, 0]
+    assert abs(saturating - -sigma(s)) <= 1e-15
+    assert abs(other - -sigma(-s)) <= 2e-16 + 1e-14 * sigma(-s)
+
+
+@pytest.mark.parametrize("name", [n for n, (_, p) in losses.OBJECTIVES.items() if p is not None])
+@settings(max_examples=30)
+@given(n=few, seed=st.integers(0, 99))
+def test_probability_forms_agree_with_logit_forms(name, n, seed):
+    on_logits, on_p = losses.adversarial(name), losses.adversarial(name, probabilities=True)
+    real, fake = draw((n, 1), seed), draw((n, 1), seed + 100)
+    for a, b in [
+        (on_logits.discriminator, lambda r, f: on_p.discriminator(ops.sigmoid(r), ops.sigmoid(f))),
+        (lambda r, f: on_logits.generator(f), lambda r, f: on_p.generator(ops.sigmoid(f))),
+    ]:
+        results = []
+        for loss in (a, b):
+            r, f = (rawgan.tensor(v, requires_grad=True) for v in (real, fake))
+            y = loss(r, f)
+            results.append((y.item(), *(g.data for g in rawgan.grad(y, [r, f]))))
+        assert all(np.max(np.abs(u - v)) <= 1e-12 for u, v in zip(*results, strict=True))
+    p = rawgan.tensor(1 / (1 + np.exp(-fake)))
+    assert rawgan.gradcheck(on_p.generator, p, order=2)
+    assert abs(on_p.verdict(p) - on_logits.verdict(rawgan.tensor(fake))) <= 1e-12
+
+
+def test_verdicts():
+    """A probability for the cross-entropy games, the raw score for the others."""
+    s = rawgan.tensor([[0.0], [2.0]], dtype="float64")
+    for name in losses.OBJECTIVES:
+        want = (0.5 + sigma(2)) / 2 if "saturating" in name else 1.0
+        assert abs(losses.adversarial(name).verdict(s) - want) <= 1e-12
+
+
+def test_unknown_objectives():
+    with pytest.raises(ConfigError, match=r"did you mean 'non_saturating'.*there are: saturating, non_"):
+        losses.adversarial("non-saturating")
+    with pytest.raises(ConfigError, match="did you mean 'wasserstein'"):
+        losses.adversarial("waserstein")
+    for other in ("zzz", None, ["hinge"]):
+        with pytest.raises(ConfigError, match="there is no objective"):
+            losses.adversarial(other)
+    for name, (_, probability) in losses.OBJECTIVES.items():
+        assert repr(losses.adversarial(name)) == f"adversarial({name!r})"
+        assert losses.adversarial(name).formula.startswith("D: ")
+        if probability is None:
+            with pytest.raises(ConfigError, match="leave out the final sigmoid"):
+                losses.adversarial(name, probabilities=True)
+
+
+# Regularisers ----------------------------------------------------------------------------
+
+
+@given(n=few, m=few, seed=st.integers(0, 99), weight=st.floats(0.1, 20))
+def test_penalties_of_a_linear_discriminator(n, m, seed, weight):
+    """∇D = w everywhere: the penalty is weight · (‖w‖ − 1)², R1 weight / 2 · ‖w‖²."""
+    w, real, fake = draw((1, m), seed), draw((n, m), seed + 1), draw((n, m), seed + 2)
+    norm = np.linalg.norm(w)
+
+    def D(x):
+        return ops.dense(x, rawgan.tensor(w)) + 3.0
+
+    assert (
+        abs(losses.gradient_penalty(D, real, fake, weight).item() - weight * (norm - 1) ** 2) <= 1e-9 * weight
+    )
+    assert abs(losses.r1(D, real, weight).item() - weight / 2 * norm**2) <= 1e-9 * weight * norm**2
+
+
+@settings(max_examples=30)
+@given(n=few, m=few, seed=st.integers(0, 99))
+def test_penalties_of_a_quadratic_discriminator(n, m, seed):
+    """D(x) = a/2 ‖x‖² has ∇D = a x: R1 and its slope in a are plain sums, the penalty one over mixtures."""
+    real, fake = draw((n, m), seed), draw((n, m), seed + 1)
+    a = rawgan.tensor(1.7, dtype="float64", requires_grad=True)
+
+    def D(x):
+        return 0.5 * a * ops.sum(x * x, axis=1, keepdims=True)
+
+    squares = np.sum(real**2, axis=1)
+    y = losses.r1(D, real, 4.0)
+    assert abs(y.item() - 2 * 1.7**2 * squares.mean()) <= 1e-12 * max(1, y.item())
+    (slope,) = rawgan.grad(y, [a])
+    assert abs(slope.item() - 4 * 1.7 * squares.mean()) <= 1e-12 * max(1, slope.item())
+
+    rawgan.manual_seed(seed)
+    y = losses.gradient_penalty(D, rawgan.tensor(real), rawgan.tensor(fake))
+    rawgan.manual_seed(seed)
+    t = rng.current().uniform((n, 1), "float64")
+    norms = np.linalg.norm(t * real + (1 - t) * fake, axis=1)
+    assert abs(y.item() - 10 * np.mean((1.7 * norms - 1) ** 2)) <= 1e-9 * max(1, y.item())
+    (slope,) = rawgan.grad(y, [a])
+    want = 10 * np.mean(2 * (1.7 * norms - 1) * norms)
+    assert abs(slope.item() - want) <= 1e-7 * max(1, abs(want))
+
+
+def critics():
+    yield "dense", nn.Sequential(nn.Dense(3, 4), nn.Tanh(), nn.Dense(4, 1)), (4, 3)
+    yield (
+        "conv",
+        nn.Sequential(nn.Conv2d(1, 2, 3, stride=2, padding=1), nn.Softplus(), nn.Flatten(), nn.Dense(8, 1)),
+        (2, 1, 4, 4),
+    )
+    yield "spectral", nn.Sequential(nn.Dense(3, 4), nn.Sigmoid(), nn.SpectralNorm(nn.Dense(4, 1))), (4, 3)
+
+
+@pytest.mark.parametrize(("net", "shape"), [c[1:] for c in critics()], ids=[c[0] for c in critics()])
+def test_penalties_by_double_backward(net, shape):
+    """Their gradients in D's parameters against finite differences of the penalties themselves."""
+    net.to(dtype="float64").eval()
+    places = [(m, name) for _, m in net.named_modules() for name in m._parameters]
+    start = [getattr(m, name).data.copy() for m, name in places]
+    for _, m in net.named_modules():
+        if isinstance(m, nn.SpectralNorm):
+            held = m._singular_vectors(update=False)
+            m._singular_vectors = lambda update, held=held: held
+    real, fake = draw(shape, 1), draw(shape, 2)
+
+    def of(penalty):
+        def f(*parameters):
+            for (m, name), p in zip(places, parameters, strict=True):
+                setattr(m, name, p)
+            with rng.use_generator(rng.Generator(9)):
+                return penalty()
+
+        return f
+
+    assert rawgan.gradcheck(of(lambda: losses.gradient_penalty(net, real, fake)), *start)
+    assert rawgan.gradcheck(of(lambda: losses.r1(net, real)), *start)
+
+
+def test_penalties_of_a_flat_discriminator_are_finite():
+    net = nn.Dense(3, 1).to(dtype="float64")
+    net.weight.copy_(0 * net.weight.data)
+    y = losses.gradient_penalty(net, draw((4, 3)), draw((4, 3), 1))
+    y.backward()
+    assert abs(y.item() - 10) <= 1e-4
+    assert np.all(np.isfinite(net.weight.grad))
+    constant = losses.r1(lambda x: rawgan.tensor(np.ones((4, 1))), draw((4, 3)))
+    assert constant.item() == 0
+
+
+def test_penalties_leave_the_data_and_a_frozen_generator_alone():
+    fake = nn.Dense(2, 3)(np.ones((4, 2), np.float32))
+    real = rawgan.tensor(np.ones((4, 3)), dtype="float32", requires_grad=True)
+    losses.gradient_penalty(nn.Dense(3, 1), real, fake).backward()
+    assert real.grad is None
+    with pytest.raises(ShapeError, match=r"\(4, 3\).*\(5, 3\)"):
+        losses.gradient_penalty(nn.Dense(3, 1), np.ones((4, 3), "f4"), np.ones((5, 3), "f4"))
+
+
+@given(n=few, m=few, seed=st.integers(0, 99))
+def test_kl_to_normal(n, m, seed):
+    """KL(N(μ, s²) ‖ N(0, 1)) = (s² + μ² − 1 − log s²) / 2, summed over features, 0 at μ = 0, s = 1."""
+    mean, log_variance = draw((n, m), seed), draw((n, m), seed + 1)
+    y = losses.kl_to_normal(rawgan.tensor(mean), rawgan.tensor(log_variance)).item()
+    s2 = np.exp(log_variance)
+    assert abs(y - np.mean(np.sum(s2 + mean**2 - 1 - log_variance, axis=1)) / 2) <= 1e-12 * max(1, y)
+    assert y >= 0
+    zero = rawgan.tensor(np.zeros((n, m)))
+    assert losses.kl_to_normal(zero, zero).item() == 0
+    if n * m <= 6:
+        assert rawgan.gradcheck(losses.kl_to_normal, mean, log_variance, order=2)
+
+
+@pytest.mark.parametrize("other", [(4,), (1, 4), (3, 1), (3, 4, 1)])
+def test_kl_to_normal_of_two_shapes(other):
+    with pytest.raises(ShapeError) as error:
+        losses.kl_to_normal(rawgan.tensor(np.ones((3, 4))), rawgan.tensor(np.ones(other)))
+    assert "(3, 4)" in str(error.value)
+    assert str(other) in str(error.value)
+
+
+def test_l2():
+    net = nn.Sequential(nn.Dense(3, 4), nn.Dense(4, 2)).to(dtype="float64")
+    y = losses.l2(net.parameters())
+    assert abs(y.item() - sum(np.sum(p.data**2) for p in net.parameters())) <= 1e-12
+    y.backward()
+    assert all(np.max(np.abs(p.grad - 2 * p.data)) <= 1e-15 for p in net.parameters())
