@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
+import json
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rawgan import arrays, data, nn, recipes
-from rawgan.kernels.errors import ConfigError, NonFiniteError
+from rawgan.kernels.errors import CheckpointError, ConfigError, NonFiniteError
 from rawgan.nn.structure import describe
 from rawgan.recipes.base import whole_number
-from rawgan.training import pictures
 from rawgan.training.history import COLUMNS, History
+from rawgan.training.keeper import Keeper
 from rawgan.training.progress import Progress
 from rawgan.training.run import Run
 from rawgan.training.rundir import RunDirectory, compare_config
 from rawgan.training.step import Trainer
 
 FREE = {"epochs", "steps", "checkpoint_every", "sample_every"}  # what a resumed run may change
-PLOT_SECONDS = 20.0  # while training, the curves are drawn again at most this often
 
 
 def train(
@@ -55,7 +58,8 @@ def train(
     seed: decides everything random (default 0): one seed, one result.
     out: the run directory, new or empty; None keeps everything in memory.
     resume: go on with the run in `out`; what is not given is taken from it, what is given must agree.
-    callbacks: called after each step as callback(run, row); one that returns True ends the training.
+    callbacks: called after each step, before it is saved, as callback(run, row); one that returns True
+        ends the training.
     progress: show a progress bar.
     checkpoint_every, sample_every: steps between checkpoints and between pictures (default: a
         twentieth of the way, checkpoints at most 500 steps apart).
@@ -70,9 +74,9 @@ def train(
     >>> run.sample(4).shape
     (4, 1, 8, 8)
     """
-    saved = RunDirectory.open(out).config if resume and out is not None and RunDirectory.exists(out) else None
     if resume and out is None:
         raise ConfigError("resume=True goes on with a run directory: give its path as out=")
+    saved = _saved_config(out) if resume else None
     if epochs is not None and steps is not None:
         raise ConfigError("give epochs or steps, not both")
     for key, value in (("epochs", epochs), ("steps", steps)):
@@ -89,20 +93,30 @@ def train(
     if saved is not None:
         compare_config(saved, config, FREE)
         if epochs is None and steps is None:
-            epochs, steps = saved["epochs"], saved["steps"]
+            epochs, steps = saved.get("epochs"), saved.get("steps")
     total, epochs, steps = _length(plan, source, epochs, steps)
-    kept = saved or {}
-    every = {
-        "checkpoint_every": checkpoint_every or kept.get("checkpoint_every") or max(1, min(500, total // 20)),
-        "sample_every": sample_every or kept.get("sample_every") or max(1, total // 20),
-    }
+    often = {"checkpoint_every": max(1, min(500, total // 20)), "sample_every": max(1, total // 20)}
+    often |= {key: saved[key] for key in often if saved and key in saved}
+    given = {"checkpoint_every": checkpoint_every, "sample_every": sample_every}
+    every = often | {key: value for key, value in given.items() if value is not None}
     for key, value in every.items():
         whole_number(key, value)
-    config |= {"epochs": epochs, "steps": steps, **every}
+    config = _plain(config | {"epochs": epochs, "steps": steps, **every})
     with contextlib.ExitStack() as stack:
         run, directory = _open(stack, trainer, config, out, saved)
         _loop(run, directory, total, every, callbacks, progress)
     return run
+
+
+def _saved_config(out: Any) -> dict[str, Any] | None:
+    """What the run in `out` was started with; None where no run has begun."""
+    if not RunDirectory.exists(out):
+        return None
+    config = RunDirectory.open(out).config
+    for key, kind in {"recipe": str, "settings": dict, "data": dict, "networks": dict, "seed": int}.items():
+        if not isinstance(config.get(key), kind):
+            raise CheckpointError(f"{Path(out, 'config.json')}: has no usable {key!r}; restore it")
+    return config
 
 
 def _plan(
@@ -133,12 +147,26 @@ def _plan(
         settings = saved["settings"] | settings
     elif saved is not None:
         raise ConfigError(f"resuming with a changed recipe: it was {saved['recipe']!r}, now {recipe!r}")
+    _refuse_unknown(recipe, settings)
     return recipes.make(recipe, **settings)
+
+
+def _refuse_unknown(recipe: str, settings: dict) -> None:
+    """Name the nearest right keyword, be it the recipe's or `train`'s own."""
+    kind = recipes.RECIPES.get(recipe, recipes.Custom)
+    fields = [f.name for f in dataclasses.fields(kind)]
+    keywords = [name for name in inspect.signature(train).parameters if name != "settings"]
+    for key in settings:
+        if key not in fields:
+            raise ConfigError(
+                f"the recipe {recipe!r} has no setting {key!r}"
+                f"{recipes.nearest(key, [*fields, *keywords])}; it has: {', '.join(fields)}"
+            )
 
 
 def _source(given: Any, data_dir: Any, plan: recipes.Recipe, saved: dict | None) -> Any:
     if given is None:
-        given = saved["data"]["name"] if saved else plan.data
+        given = saved["data"].get("name") if saved else plan.data
         if saved and given not in data.names():
             raise ConfigError(f"this run trains on data of your own ({given!r}): give it again as data=")
     return data.load(given, data_dir=data_dir)
@@ -149,13 +177,13 @@ def _own(generator: nn.Module | None, discriminator: nn.Module | None) -> tuple[
 
 
 def _config(plan: recipes.Recipe, source: Any, seed: int, trainer: Trainer) -> dict[str, Any]:
-    """Everything that decides the result, as JSON."""
+    """Everything that decides the result."""
     settings = {
         f.name: getattr(plan, f.name)
         for f in dataclasses.fields(plan)
         if f.name not in ("data", "epochs", "steps")
     }
-    return {
+    config = {
         "recipe": plan.name,
         "settings": settings,
         "data": {"name": source.name, "shape": list(source.shape), "fingerprint": source.fingerprint},
@@ -165,6 +193,20 @@ def _config(plan: recipes.Recipe, source: Any, seed: int, trainer: Trainer) -> d
             "discriminator": describe(trainer.discriminator),
         },
     }
+    return _plain(config)
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """The same as JSON gives it back: NumPy's numbers as Python's, tuples as lists."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.generic | np.ndarray):
+            return value.tolist()
+        if isinstance(value, Mapping):
+            return dict(value)
+        raise ConfigError(f"{value!r} cannot be written to a configuration; give numbers and strings")
+
+    return json.loads(json.dumps(config, default=plain))
 
 
 def _length(plan: recipes.Recipe, source: Any, epochs: int | None, steps: int | None) -> tuple[int, Any, Any]:
@@ -212,82 +254,28 @@ def _loop(
     progress: bool,
 ) -> None:
     trainer, rows = run.trainer, run._rows
-    keeper = _Keeper(run, directory, every)
+    keeper = Keeper(run, directory, **every)
     with Progress(total, trainer.steps, progress) as bar, _polite_stop() as asked_to_stop:
-        if trainer.steps == 0:
-            keeper.save()
         try:
+            if trainer.steps == 0:
+                keeper.save()
             while trainer.steps < total and not run.stopped:
                 row = trainer.step()
                 rows.append(row)
                 bar.update(row)
-                keeper.after(row)
-                for callback in callbacks:
-                    if callback(run, row) is True:
+                for callback in callbacks:  # before the saving, so that what they change is saved too
+                    answer = callback(run, row)
+                    if isinstance(answer, bool | np.bool_) and answer:
                         run.stopped = "callback"
+                keeper.after_step()
                 if asked_to_stop():
                     run.stopped = "interrupted"
+            keeper.finish()
         except NonFiniteError as error:
-            last = keeper.saved_at
-            kept = f" The checkpoint of step {last} is kept in {directory.path}." if directory else ""
+            kept = f" The checkpoint of step {keeper.saved_at} is kept in {run.path}." if directory else ""
             raise NonFiniteError(f"{error}.{kept}") from None
-        keeper.finish()
         if run.stopped == "interrupted" and directory:
             bar.message(f"stopped; go on with resume=True, out={str(directory.path)!r}")
-
-
-class _Keeper:
-    """Writes checkpoints, sample pictures and curves at their times."""
-
-    def __init__(self, run: Run, directory: RunDirectory | None, every: dict[str, int]):
-        self.run, self.directory, self.every = run, directory, every
-        self.saved_at = run.steps
-        self.plotted_at = time.monotonic()
-
-    def after(self, row: dict[str, float]) -> None:
-        if self.directory is None:
-            return
-        step = int(row["step"])
-        if step % self.every["sample_every"] == 0:
-            self.picture()
-            if time.monotonic() - self.plotted_at > PLOT_SECONDS:
-                self.plot()
-        if step % self.every["checkpoint_every"] == 0:
-            self.save()
-
-    def finish(self) -> None:
-        if self.directory is None:
-            return
-        if self.saved_at != self.run.steps or not self.run.steps:
-            self.save()
-        if not self.directory.sample_path(self.run.steps).exists():
-            self.picture()
-        if self.run.steps:
-            self.plot()
-
-    def save(self) -> None:
-        """The history goes to the disk first: a checkpoint never knows more than it."""
-        if self.directory is None:
-            return
-        self.run._rows.sync()
-        self.directory.save_checkpoint(self.run.steps, *self.run.trainer.state())
-        self.saved_at = self.run.steps
-
-    def picture(self) -> None:
-        trainer = self.run.trainer
-        path = self.directory.sample_path(self.run.steps)
-        if len(trainer.shape) == 3:
-            pictures.save_grid(path, self.run.sample(64))
-        else:
-            source = trainer.source
-            n = min(2000, len(source)) if isinstance(source, data.Dataset) else 2000
-            real = source.batch_for(0, n, key=0)
-            centres = getattr(source, "centres", None)
-            pictures.points_figure(path, real, self.run.sample(2000), self.run.steps, centres)
-
-    def plot(self) -> None:
-        pictures.plot_history(self.directory.plots_folder(), self.run.history)
-        self.plotted_at = time.monotonic()
 
 
 @contextlib.contextmanager
@@ -298,6 +286,7 @@ def _polite_stop() -> Iterator[Callable[[], bool]]:
         yield lambda: False  # signals reach the main thread only
         return
     old = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    old = {s: handler for s, handler in old.items() if handler is not None}  # None: set by C, and stays
 
     def on_signal(number: int, frame: Any) -> None:
         asked.append(number)

@@ -1,0 +1,83 @@
+"""When a run is written down: checkpoints, sample pictures and curves, each at its times."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from rawgan import data
+from rawgan.kernels.errors import NonFiniteError
+from rawgan.training import pictures
+from rawgan.training.run import Run
+from rawgan.training.rundir import RunDirectory
+
+PLOT_SECONDS = 20.0  # while training, the curves are drawn again at most this often
+
+
+class Keeper:
+    """Writes a run into its directory; without a directory it does nothing.
+
+    checkpoint_every, sample_every: in steps. saved_at: the step of the last checkpoint.
+    """
+
+    def __init__(self, run: Run, directory: RunDirectory | None, checkpoint_every: int, sample_every: int):
+        self.run, self.directory = run, directory
+        self.checkpoint_every, self.sample_every = checkpoint_every, sample_every
+        self.saved_at = run.steps
+        self.plotted_at = time.monotonic()
+
+    def after_step(self) -> None:
+        """What is due. The picture first: once the checkpoint is there, a resumed run draws it no more."""
+        if self.directory is None:
+            return
+        if self.run.steps % self.sample_every == 0:
+            self.picture()
+            if time.monotonic() - self.plotted_at > PLOT_SECONDS:
+                self.plot()
+        if self.run.steps % self.checkpoint_every == 0:
+            self.save()
+
+    def finish(self) -> None:
+        """The last checkpoint, picture and curves, where they are not there yet."""
+        if self.directory is None:
+            return
+        if self.saved_at != self.run.steps:
+            self.save()
+        if not self.directory.sample_path(self.run.steps).exists():
+            self.picture()
+        self.plot()
+
+    def save(self) -> None:
+        """A checkpoint. The history goes to the disk first, so that no checkpoint knows more than it.
+
+        Raises NonFiniteError for a state from which no training goes on; it is not written.
+        """
+        if self.directory is None:
+            return
+        values, meta = self.run.trainer.state()
+        for name, value in values.items():
+            if not np.isfinite(value).all():
+                raise NonFiniteError(
+                    f"after step {self.run.steps} {name} is not finite, so no checkpoint of it is written. "
+                    "Remedies: a lower learning_rate, clip_norm=1.0"
+                )
+        self.run._rows.sync()
+        self.directory.save_checkpoint(self.run.steps, values, meta)
+        self.saved_at = self.run.steps
+
+    def picture(self) -> None:
+        trainer = self.run.trainer
+        path = self.directory.sample_path(self.run.steps)
+        if len(trainer.shape) == 3:
+            pictures.save_grid(path, self.run.sample(64))
+        else:
+            source = trainer.source
+            n = min(2000, len(source)) if isinstance(source, data.Dataset) else 2000
+            real = source.batch_for(0, n, key=0)
+            centres = getattr(source, "centres", None)
+            pictures.points_figure(path, real, self.run.sample(2000), self.run.steps, centres)
+
+    def plot(self) -> None:
+        pictures.plot_history(self.directory.plots_folder(), self.run.history)
+        self.plotted_at = time.monotonic()
