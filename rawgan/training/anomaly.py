@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from rawgan import arrays
-from rawgan.engine import switch
+from rawgan.engine import Tensor, switch
 from rawgan.kernels.errors import NonFiniteError
 
 
@@ -14,18 +14,20 @@ class _Found(Exception):
     pass
 
 
-def check_finite(step: int, player: str, row: dict[str, float], again: Callable[[], None]) -> None:
+def check_finite(step: int, player: str, row: dict[str, float], again: Callable[[], Tensor]) -> None:
     """Raise NonFiniteError if a number of `row` is not finite, naming where it began.
 
-    again: repeats the player's forward and backward pass exactly; it is watched, result by result,
-    until the first infinite or NaN element.
+    again: repeats the player's forward pass exactly and returns the loss; that and the backward pass are
+    watched, result by result, until the first infinite or NaN element.
     """
     if all(math.isfinite(value) for value in row.values()):
         return
     bad = next(name for name, value in row.items() if not math.isfinite(value))
     try:
         with switch(watch=_stop_at_first):
-            again()
+            loss = again()
+        with switch(watch=_stop_at_first_gradient):
+            loss.backward()
         where = "every single result is finite, but their sum is not: the numbers have grown too large"
     except _Found as found:
         where = f"the first value that is not finite is {found}"
@@ -39,3 +41,8 @@ def check_finite(step: int, player: str, row: dict[str, float], again: Callable[
 def _stop_at_first(op: str, layer: str, what: str, array: arrays.Array) -> None:
     if not bool(arrays.namespace(array).isfinite(array).all()):
         raise _Found(f"the {what} of {op}{f' in {layer}' if layer else ''}")
+
+
+def _stop_at_first_gradient(op: str, layer: str, what: str, array: arrays.Array) -> None:
+    if what != "value":  # an operation inside a gradient rule; the rule itself is named when it is done
+        _stop_at_first(op, layer, what, array)

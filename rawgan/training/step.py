@@ -64,7 +64,9 @@ class Trainer:
         tape, G learns through it. Raises NonFiniteError, before the player at fault is updated, where a loss
         or gradient is not finite.
         """
-        with arrays.use_device(self.device), rng.use_generator(self.layers):
+        # NumPy's warnings tell less than the NonFiniteError that follows, and come for harmless values too.
+        quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")
+        with arrays.use_device(self.device), rng.use_generator(self.layers), quiet:
             for turn in range(self.recipe.d_steps):
                 last = turn == self.recipe.d_steps - 1
                 real = self.real_batch(self.steps * self.recipe.d_steps + turn)
@@ -104,11 +106,11 @@ class Trainer:
         norm = math.hypot(*optim.grad_norms(optimizer.params))
         row |= {f"{player[0]}_loss": loss.item(), f"{player[0]}_grad_norm": norm}
 
-        def again() -> None:  # the same forward and backward pass, for whoever looks for the first bad value
+        def again() -> Tensor:  # the same forward pass, for whoever looks for the first bad value
             self.layers.set_state(before)
             remade = self.generator(z)
             self.layers.set_state(mine)
-            losses(remade)[0].backward()
+            return losses(remade)[0]
 
         check_finite(self.steps + 1, player, row, again)
         self._clip(player, optimizer.params)
