@@ -77,6 +77,10 @@ def load(
     generator, discriminator: for networks whose classes are not rawgan's own; their weights are overwritten.
     Raises CheckpointError where there is no run, or none that is whole.
     """
+    device = arrays.resolve(device)
+    for name, network in (("generator", generator), ("discriminator", discriminator)):
+        if network is not None and not isinstance(network, nn.Module):
+            raise ConfigError(f"{name}= takes a network such as nn.Sequential(...), got {network!r}")
     if RunDirectory.exists(path) or Path(path).is_dir():
         directory = RunDirectory.open(path)
         found = directory.latest_checkpoint()
@@ -87,21 +91,26 @@ def load(
         where = directory.path
     else:
         values, meta = checkpoint.load(path)
-        config, where = meta.get("config"), None
-        rows = {k.removeprefix("history."): v for k, v in values.items() if k.startswith("history.")}
+        if not isinstance(meta, dict) or "config" not in meta:
+            raise CheckpointError(
+                f"{path}: is a checkpoint without its configuration; give the run directory that it is from"
+            )
+        config, where = meta["config"], None
+        rows = {name: values[f"history.{name}"] for name in history.COLUMNS if f"history.{name}" in values}
     try:
-        networks = (
-            generator or rebuild(config["networks"]["generator"]),
-            discriminator or rebuild(config["networks"]["discriminator"]),
-        )
+        with rng.use_generator(rng.Generator()):  # initial values are drawn, but not from the caller's stream
+            networks = (
+                generator or rebuild(config["networks"]["generator"]),
+                discriminator or rebuild(config["networks"]["discriminator"]),
+            )
         recipe = recipes.make(config["recipe"], **config["settings"])
         shape = tuple(config["data"]["shape"])
-        trainer = Trainer(recipe, shape, None, config["seed"], arrays.resolve(device), networks)
+        trainer = Trainer(recipe, shape, None, config["seed"], device, networks)
         trainer.restore(values, meta)
     except CheckpointError:
         raise
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except (KeyError, TypeError, AttributeError, RawganError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, MemoryError, RawganError) as error:
         raise CheckpointError(f"{path}: the saved configuration cannot be used ({error!r})") from error
     return Run(trainer, config, rows, where)
