@@ -29,8 +29,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its status."""
     warnings.showwarning = lambda message, *rest, **more: print(f"rawgan: {message}", file=sys.stderr)
     try:
-        app(arguments, exit_on_error=False, print_error=True)
-    except CycloptsError:
+        app(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        print(f"rawgan: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("rawgan: broken off; the last checkpoint is kept", file=sys.stderr)
@@ -109,7 +110,9 @@ def train(
     }
     given = {name: value for name, value in given.items() if value is not None}
     given |= {name.replace("-", "_"): _value(text) for name, text in settings.items()}
-    if out is None:
+    if odd := given.keys() & {"recipe", "generator", "discriminator", "callbacks", "progress"}:
+        raise rawgan.ConfigError(f"{min(odd)} is a keyword of rawgan.train in Python, not an option here")
+    if out is None and not resume:
         out = _free_folder(recipe or "run")
     run = rawgan.train(
         recipe,
@@ -136,7 +139,7 @@ def _value(text: str) -> Any:
     """A number, tuple or dict where the text is one, else the text itself."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return text
 
 
@@ -180,11 +183,10 @@ def sample(
     device:
         auto, cpu, cuda, cuda:1.
     """
-    from rawgan.kernels.errors import ConfigError
     from rawgan.training import pictures
 
     if n < 1:
-        raise ConfigError(f"-n is a whole number ≥ 1, got {n}")
+        raise rawgan.ConfigError(f"-n is a whole number ≥ 1, got {n}")
     loaded = rawgan.load(run, device=device)
     examples = loaded.sample(n, seed)
     if examples.ndim == 4:
@@ -192,7 +194,7 @@ def sample(
     else:
         known = loaded.config["data"]["name"] in rawgan.data.names()
         source = rawgan.data.load(loaded.config["data"]["name"]) if known else None
-        real = source.batch_for(0, len(examples), key=0) if known else examples
+        real = source.batch_for(0, 2000, key=0) if known else examples
         pictures.points_figure(out, real, examples, loaded.steps, getattr(source, "centres", None))
     print(out)
 
