@@ -192,9 +192,9 @@ def sample(
     if examples.ndim == 4:
         pictures.save_grid(out, examples)
     else:
-        known = loaded.config["data"]["name"] in rawgan.data.names()
-        source = rawgan.data.load(loaded.config["data"]["name"]) if known else None
-        real = source.batch_for(0, 2000, key=0) if known else examples
+        name = loaded.config["data"]["name"]
+        source = rawgan.data.load(name) if name in rawgan.data.names() else None
+        real = source.batch_for(0, 2000, key=0) if source else examples
         pictures.points_figure(out, real, examples, loaded.steps, getattr(source, "centres", None))
     print(out)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from rawgan import arrays
-from rawgan.engine import Tensor, switch
+from rawgan.engine import switch
 from rawgan.kernels.errors import NonFiniteError
 
 
@@ -14,7 +15,7 @@ class _Found(Exception):
     pass
 
 
-def check_finite(step: int, player: str, row: dict[str, float], again: Callable[[], Tensor]) -> None:
+def check_finite(step: int, player: str, row: dict[str, float], again: Callable[[], Any]) -> None:
     """Raise NonFiniteError if a number of `row` is not finite, naming where it began.
 
     again: repeats the player's forward pass exactly and returns the loss; that and the backward pass are

@@ -16,12 +16,12 @@ PLOT_SECONDS = 20.0  # while training, the curves are drawn again at most this o
 
 
 class Keeper:
-    """Writes a run into its directory; without a directory it does nothing.
+    """Writes a run into its directory.
 
     checkpoint_every, sample_every: in steps. saved_at: the step of the last checkpoint.
     """
 
-    def __init__(self, run: Run, directory: RunDirectory | None, checkpoint_every: int, sample_every: int):
+    def __init__(self, run: Run, directory: RunDirectory, checkpoint_every: int, sample_every: int):
         self.run, self.directory = run, directory
         self.checkpoint_every, self.sample_every = checkpoint_every, sample_every
         self.saved_at = run.steps
@@ -29,8 +29,6 @@ class Keeper:
 
     def after_step(self) -> None:
         """What is due. The picture first: once the checkpoint is there, a resumed run draws it no more."""
-        if self.directory is None:
-            return
         if self.run.steps % self.sample_every == 0:
             self.picture()
             if time.monotonic() - self.plotted_at > PLOT_SECONDS:
@@ -40,8 +38,6 @@ class Keeper:
 
     def finish(self) -> None:
         """The last checkpoint, picture and curves, where they are not there yet."""
-        if self.directory is None:
-            return
         if self.saved_at != self.run.steps:
             self.save()
         if not self.directory.sample_path(self.run.steps).exists():
@@ -53,8 +49,6 @@ class Keeper:
 
         Raises NonFiniteError for a state from which no training goes on; it is not written.
         """
-        if self.directory is None:
-            return
         values, meta = self.run.trainer.state()
         for name, value in values.items():
             if not np.isfinite(value).all():

@@ -84,12 +84,10 @@ def train(
             whole_number(key, value)
     plan = _plan(recipe, generator, discriminator, settings, saved)
     source = plan.prepare(_source(data, data_dir, plan, saved))
-    if seed is None:
-        seed = saved["seed"] if saved else 0
-    trainer = Trainer(
-        plan, source.shape, source, seed, arrays.resolve(device), _own(generator, discriminator)
-    )
-    config = _config(plan, source, seed, trainer)
+    root = seed if seed is not None else saved["seed"] if saved else 0
+    own = _own(generator, discriminator)
+    trainer = Trainer(plan, source.shape, source, root, arrays.resolve(device), own)
+    config = _config(plan, source, root, trainer)
     if saved is not None:
         compare_config(saved, config, FREE)
         if epochs is None and steps is None:
@@ -254,10 +252,10 @@ def _loop(
     progress: bool,
 ) -> None:
     trainer, rows = run.trainer, run._rows
-    keeper = Keeper(run, directory, **every)
+    keeper = Keeper(run, directory, **every) if directory else None
     with Progress(total, trainer.steps, progress) as bar, _polite_stop() as asked_to_stop:
         try:
-            if trainer.steps == 0:
+            if keeper and trainer.steps == 0:
                 keeper.save()
             while trainer.steps < total and not run.stopped:
                 row = trainer.step()
@@ -267,12 +265,14 @@ def _loop(
                     answer = callback(run, row)
                     if isinstance(answer, bool | np.bool_) and answer:
                         run.stopped = "callback"
-                keeper.after_step()
+                if keeper:
+                    keeper.after_step()
                 if asked_to_stop():
                     run.stopped = "interrupted"
-            keeper.finish()
+            if keeper:
+                keeper.finish()
         except NonFiniteError as error:
-            kept = f" The checkpoint of step {keeper.saved_at} is kept in {run.path}." if directory else ""
+            kept = f" The checkpoint of step {keeper.saved_at} is kept in {run.path}." if keeper else ""
             raise NonFiniteError(f"{error}.{kept}") from None
         if run.stopped == "interrupted" and directory:
             bar.message(f"stopped; go on with resume=True, out={str(directory.path)!r}")

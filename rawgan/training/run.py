@@ -11,6 +11,7 @@ import numpy as np
 from rawgan import arrays, nn, recipes, rng
 from rawgan.kernels.errors import CheckpointError, ConfigError, RawganError
 from rawgan.nn.structure import rebuild
+from rawgan.recipes.base import whole_number
 from rawgan.training import checkpoint, history
 from rawgan.training.rundir import RunDirectory
 from rawgan.training.step import Trainer
@@ -55,7 +56,7 @@ class Run:
 
         Pictures: (n, C, H, W) float32 in [0, 1]; points: (n, 2) float32.
         """
-        recipes.base.whole_number("sample: n", n, least=0)
+        whole_number("sample: n", n, least=0)
         z = rng.Generator(seed).spawn("samples").normal((n, self.trainer.recipe.noise), device="cpu")
         return self.trainer.generate(z)
 
