@@ -11,6 +11,8 @@ among the inputs they return a Tensor, with arrays only an array.
 
 from __future__ import annotations
 
+from typing import Any
+
 from rawgan.engine import OPS, Op, Tensor
 from rawgan.ops.activation import leaky_relu, log_softmax, maxout, relu, sigmoid, softplus, tanh
 from rawgan.ops.arithmetic import (
@@ -90,7 +92,7 @@ __all__ = [
 
 def _attach() -> None:
     """Give Tensor its operators and methods."""
-    T = Tensor
+    T: Any = Tensor
     T.__add__ = T.__radd__ = lambda x, y: add(x, y)
     T.__sub__ = lambda x, y: subtract(x, y)
     T.__rsub__ = lambda x, y: subtract(y, x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from typing import Any
 
 from rawgan import arrays
 from rawgan.engine import Tensor, op, tensor
@@ -11,7 +12,7 @@ from rawgan.kernels.errors import ShapeError
 from rawgan.ops.arithmetic import raw
 
 
-def as_input(x):
+def as_input(x: Any) -> Any:
     """Numbers and lists become float32 arrays; what has a shape, and None, stay."""
     return x if x is None or hasattr(x, "shape") else tensor(x).data
 
