@@ -12,6 +12,7 @@ named by a string: "cpu", "cuda", "cuda:1". A further array module is one more
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -121,12 +122,18 @@ def float_dtype(dtype: Any) -> np.dtype:
     return found
 
 
+@functools.cache
+def is_float(dtype: Any) -> bool:
+    """Whether an array's dtype, of whichever module, is float32 or float64."""
+    return str(dtype).rpartition(".")[2] in FLOATS
+
+
 def as_float(name: str, array: Array, dtype: Any) -> Array:
     """Whole numbers and booleans in `dtype`; float32 and float64 as they are; the rest is refused."""
-    kind = str(array.dtype).rpartition(".")[2]
-    if kind in FLOATS:
+    if is_float(array.dtype):
         return array
-    if not kind.startswith(("int", "uint", "bool")):
+    kind = str(array.dtype)
+    if not kind.rpartition(".")[2].startswith(("int", "uint", "bool")):
         raise DTypeError(f"{name}: takes float32 or float64, got an array of dtype {kind}")
     return namespace(array).astype(array, dtype)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rawgan import kernels
+from rawgan import arrays, kernels
 from rawgan.engine import op
 from rawgan.kernels.errors import DTypeError, ShapeError
 from rawgan.ops.reduce import sum as sum_
@@ -11,13 +11,14 @@ from rawgan.ops.shape import as_input, reshape, transpose
 
 def same_dtype(name, **inputs):
     """Refuse float32 beside float64 where NumPy would silently compute in float64."""
+    found = {x.dtype for x in inputs.values() if x is not None}
+    if len(found) == 1 and arrays.is_float(*found):
+        return
     dtypes = {k: str(x.dtype) for k, x in inputs.items() if x is not None}
-    if len(set(dtypes.values())) > 1:
+    if len(found) > 1:
         listed = ", ".join(f"{k} is {d}" for k, d in dtypes.items())
         raise DTypeError(f"{name}: {listed}; convert one with ops.astype(x, dtype=...)")
-    odd = {k: d for k, d in dtypes.items() if d not in ("float32", "float64")}
-    if odd:
-        raise DTypeError(f"{name}: takes float32 or float64, got {odd}")
+    raise DTypeError(f"{name}: takes float32 or float64, got {dtypes}")
 
 
 def swapped(x):
