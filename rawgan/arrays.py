@@ -190,7 +190,7 @@ def _best() -> str:
         reason = str(error)
     if reason not in _said_why:
         _said_why.add(reason)
-        warnings.warn(f"device='auto': using the CPU, because {reason}", stacklevel=2)
+        warnings.warn(f"device='auto' uses the CPU: {reason.partition(';')[0]}", stacklevel=2)
     return "cpu"
 
 
@@ -237,7 +237,12 @@ def _cupy_class() -> tuple[type, ...]:
 
 
 def _cupy() -> Any:
+    from rawgan import kernels
+
     how = "install rawgan[cuda13] (or rawgan[cuda12] for an older driver) on a machine with an NVIDIA GPU"
+    missing = [k.name for k in kernels.KERNELS.values() if "cuda" not in k.implementations]
+    if missing:
+        how += f"; and this version of rawgan has no CUDA version yet of {', '.join(missing)}: use device='cpu'"
     try:
         import cupy
 
@@ -248,14 +253,8 @@ def _cupy() -> Any:
         raise DeviceError(f"CuPy is installed but does not work ({error!r}); {how}") from error
     if not usable:
         raise DeviceError(f"CuPy {cupy.__version__} is installed but finds no usable NVIDIA GPU; {how}")
-    from rawgan import kernels
-
-    missing = [k.name for k in kernels.KERNELS.values() if "cuda" not in k.implementations]
     if missing:
-        raise DeviceError(
-            f"a GPU is there, but {len(missing)} kernels have no CUDA version yet ({', '.join(missing[:3])}, "
-            "...); use device='cpu'"
-        )
+        raise DeviceError(f"a GPU is there, but rawgan's kernels for it are not; {how}")
     return cupy
 
 
