@@ -242,7 +242,7 @@ def _cupy() -> Any:
     how = "install rawgan[cuda13] (or rawgan[cuda12] for an older driver) on a machine with an NVIDIA GPU"
     missing = [k.name for k in kernels.KERNELS.values() if "cuda" not in k.implementations]
     if missing:
-        how += f"; and this version of rawgan has no CUDA version yet of {', '.join(missing)}: use device='cpu'"
+        how += f"; but this version of rawgan has no CUDA kernels yet of {', '.join(missing)}: use 'cpu'"
     try:
         import cupy
 

@@ -46,7 +46,7 @@ def test_cuda_without_a_gpu(broken_cupy):
 
 def test_auto_falls_back_and_says_so_once(no_cupy, monkeypatch):
     monkeypatch.setattr(arrays, "_said_why", set())
-    with pytest.warns(UserWarning, match="device='auto': using the CPU, because .*CuPy"):
+    with pytest.warns(UserWarning, match="device='auto' uses the CPU: .*CuPy"):
         assert rawgan.tensor([1.0], device="auto").device == "cpu"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
