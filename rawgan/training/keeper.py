@@ -37,12 +37,15 @@ class Keeper:
             self.save()
 
     def finish(self) -> None:
-        """The last checkpoint, picture and curves, where they are not there yet."""
+        """The last checkpoint, picture and curves, where they are not there yet, and the animation."""
         if self.saved_at != self.run.steps:
             self.save()
         if not self.directory.sample_path(self.run.steps).exists():
             self.picture()
         self.plot()
+        samples = self.directory.sample_paths()
+        if len(self.run.trainer.shape) == 3 and len(samples) > 1:
+            pictures.save_animation(self.directory.plots_folder() / "learning.png", samples)
 
     def save(self) -> None:
         """A checkpoint. The history goes to the disk first, so that no checkpoint knows more than it.

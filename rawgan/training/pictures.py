@@ -56,7 +56,7 @@ def save_grid(path: str | os.PathLike, images: np.ndarray, columns: int | None =
     from PIL import Image
 
     png = io.BytesIO()
-    Image.fromarray(image_grid(images, columns)).save(png, "PNG", optimize=True)
+    Image.fromarray(image_grid(images, columns)).save(png, "PNG")
     write_whole(path, [png.getvalue()])
 
 
@@ -154,7 +154,7 @@ def save_animation(path: str | os.PathLike, frames: Mapping[int, str | os.PathLi
     durations = [120] * (len(chosen) - 1) + [2500]  # milliseconds
     png = io.BytesIO()
     first, *rest = map(captioned, chosen)
-    first.save(png, "PNG", save_all=True, append_images=rest, duration=durations, loop=0, optimize=True)
+    first.save(png, "PNG", save_all=True, append_images=rest, duration=durations, loop=0)
     write_whole(path, [png.getvalue()])
 
 

@@ -5,6 +5,7 @@
     checkpoints/step-00000100.safetensors the newest few (`rawgan.training.checkpoint`)
     samples/step-00000100.png             generated from the same noise each time
     plots/losses.png, gradient_norms.png
+    plots/learning.png                    the sample pictures, animated (image data only)
 
 `RunDirectory.create(path, config)` starts one, `RunDirectory.open(path)` reads one, and
 `RunDirectory.open(path, writing=True)` goes on with one. Only one process at a time may write:
@@ -202,7 +203,7 @@ def compare_config(saved: Mapping[str, Any], wanted: Mapping[str, Any], free: Co
     `saved` and `wanted` are configurations, nested or not; those in `free` (top-level names) may change.
 
     >>> compare_config({"learning_rate": 2e-4, "epochs": 5}, {"learning_rate": 2e-4, "epochs": 9}, {"epochs"})
-    >>> compare_config({"betas": [0.5, 0.9]}, {"betas": (0.5, 0.999)})
+    >>> compare_config({"betas": [0.5, 0.9]}, {"betas": (0.5, 0.999)})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     rawgan.kernels.errors.ConfigError: resuming with changed settings: betas was [0.5, 0.9], now ...
     """
