@@ -110,7 +110,11 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def _document(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> str:
     """The JSON text that belongs to this content: `load` accepts no other, be it by a letter."""
     table = {
-        name: [array.dtype.name, array.shape, hashlib.sha256(array.reshape(-1).view(np.uint8)).hexdigest()]
+        name: [
+            array.dtype.name,
+            array.shape,
+            hashlib.sha256(array.reshape(-1).view(np.uint8).data).hexdigest(),
+        ]
         for name, array in sorted(arrays.items())
     }
     digest = hashlib.sha256(json.dumps([FORMAT, meta, table]).encode()).hexdigest()
