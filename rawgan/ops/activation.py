@@ -25,9 +25,8 @@ def tanh_x(gy, y):
 @op("sigmoid")
 def sigmoid(xp, x):
     """σ(x) = 1 / (1 + e^−x): values in (0, 1); never overflows."""
-    e = xp.exp(-xp.abs(x))
-    one = xp.ones_like(e)
-    return xp.where(x >= 0, one, e) / (one + e)
+    lowest = -87.0 if x.dtype == xp.float32 else -708.0  # e^87 and e^708 are still finite
+    return 1 / (1 + xp.exp(-xp.maximum(x, xp.full_like(x, lowest))))
 
 
 @sigmoid.rule("x", formula="x̄ = ȳ ⊙ y ⊙ (1 − y)")
