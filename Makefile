@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -q -n 2
 
 demo: .venv/installed
-	$(BIN)/rawgan train mlp --data digits
+	$(BIN)/rawgan train mlp --data digits --epochs 300 --batch-size 64 --learning-rate 1e-3 --objective non_saturating
 
 test: .venv/installed-test
 	$(PYTEST) -m "not slow and not torch"

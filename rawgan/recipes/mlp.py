@@ -34,7 +34,7 @@ class Mlp(Recipe):
     low: ClassVar[float] = 0.0
     probabilities: ClassVar[bool] = True
 
-    epochs: int | None = 100
+    epochs: int | None = 300
     objective: str = "saturating"
     clip_norm_each: Any = field(default_factory=lambda: {"generator": 1.0})
     hidden: int = 128
