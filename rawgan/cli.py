@@ -154,7 +154,8 @@ def _results(run: Any) -> list[tuple[str, Path]]:
     folder = Path(run.path)
     pictures = sorted((folder / "samples").glob("step-*.png"))
     found = [("samples", pictures[-1])] if pictures else []
-    found += [("curves", path) for path in sorted((folder / "plots").glob("*.png"))]
+    for path in sorted((folder / "plots").glob("*.png")):
+        found.append(("animation" if path.stem == "learning" else "curves", path))
     return [*found, ("history", folder / "history.csv"), ("run", folder)]
 
 
