@@ -18,7 +18,7 @@ import numpy as np
 from rawgan import arrays, data, nn, recipes
 from rawgan.kernels.errors import CheckpointError, ConfigError, NonFiniteError
 from rawgan.nn.structure import describe
-from rawgan.recipes.base import whole_number
+from rawgan.settings import whole_number
 from rawgan.training.history import COLUMNS, History
 from rawgan.training.keeper import Keeper
 from rawgan.training.progress import Progress

@@ -11,7 +11,7 @@ import numpy as np
 from rawgan import arrays, nn, recipes, rng
 from rawgan.kernels.errors import CheckpointError, ConfigError, RawganError
 from rawgan.nn.structure import rebuild
-from rawgan.recipes.base import whole_number
+from rawgan.settings import whole_number
 from rawgan.training import checkpoint, history
 from rawgan.training.rundir import RunDirectory
 from rawgan.training.step import Trainer
