@@ -21,6 +21,7 @@ app = App(
     help="Generative adversarial networks on an engine in which nothing is hidden.",
     version=rawgan.__version__,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # main() says more
 )
 SETTINGS = Group("Settings of the recipe", help="Any field of the recipe, such as --noise 64 --d-steps 2.")
 

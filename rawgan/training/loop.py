@@ -79,7 +79,9 @@ def train(
     saved = _saved_config(out) if resume else None
     if epochs is not None and steps is not None:
         raise ConfigError("give epochs or steps, not both")
-    for key, value in (("epochs", epochs), ("steps", steps)):
+    counts = {"checkpoint_every": checkpoint_every, "sample_every": sample_every}
+    given = {key: value for key, value in counts.items() if value is not None}
+    for key, value in {"epochs": epochs, "steps": steps, **given}.items():
         if value is not None:
             whole_number(key, value)
     plan = _plan(recipe, generator, discriminator, settings, saved)
@@ -95,10 +97,7 @@ def train(
     total, epochs, steps = _length(plan, source, epochs, steps)
     often = {"checkpoint_every": max(1, min(500, total // 20)), "sample_every": max(1, total // 20)}
     often |= {key: saved[key] for key in often if saved and key in saved}
-    given = {"checkpoint_every": checkpoint_every, "sample_every": sample_every}
-    every = often | {key: value for key, value in given.items() if value is not None}
-    for key, value in every.items():
-        whole_number(key, value)
+    every = often | given
     config = _plain(config | {"epochs": epochs, "steps": steps, **every})
     with contextlib.ExitStack() as stack:
         run, directory = _open(stack, trainer, config, out, saved)
