@@ -78,7 +78,6 @@ def load(
     generator, discriminator: for networks whose classes are not rawgan's own; their weights are overwritten.
     Raises CheckpointError where there is no run, or none that is whole.
     """
-    device = arrays.resolve(device)
     for name, network in (("generator", generator), ("discriminator", discriminator)):
         if network is not None and not isinstance(network, nn.Module):
             raise ConfigError(f"{name}= takes a network such as nn.Sequential(...), got {network!r}")
@@ -98,6 +97,7 @@ def load(
             )
         config, where = meta["config"], None
         rows = {name: values[f"history.{name}"] for name in history.COLUMNS if f"history.{name}" in values}
+    device = arrays.resolve(device)  # outside the try: a device that is missing is no fault of the file
     try:
         with rng.use_generator(rng.Generator()):  # initial values are drawn, but not from the caller's stream
             networks = (
