@@ -91,6 +91,48 @@ def test_a_value_is_named(name, player):
         rawgan.train(**networks, steps=3, objective="wasserstein", **QUICK)
 
 
+def test_a_gradient_rule_is_named_and_not_the_operations_that_it_calls():
+    """Conv2d's gradient of x is itself a conv_transpose2d of gradients: 1e10 · 1e30 there."""
+    warnings.simplefilter("ignore")  # the threads of the convolutions have NumPy's warnings on
+    G = nn.Sequential(nn.Dense(4, 9), nn.Reshape((1, 3, 3)))
+    conv = nn.Conv2d(1, 1, 1)
+    conv.weight.copy_(0 * conv.weight.data + 1e30)
+    D = nn.Sequential(
+        Fault(lambda x: x * 1e-30), conv, Fault(lambda x: x * 1e10), nn.Flatten(), nn.Dense(9, 1)
+    )
+    with pytest.raises(
+        rawgan.NonFiniteError, match=r"is the gradient of x of conv2d in discriminator\.1 \(Conv"
+    ):
+        rawgan.train(
+            generator=G,
+            discriminator=D,
+            data=np.zeros((9, 3, 3)),
+            objective="wasserstein",
+            optimizer="sgd",
+            learning_rate=1e-30,
+            steps=1,
+            **QUICK,
+        )
+
+
+def test_the_search_repeats_the_step_with_the_same_dropout():
+    seen = []
+
+    def look(x):
+        seen.append(ops.arithmetic.raw(x).copy())
+        return x
+
+    rawgan.manual_seed(0)
+    G = nn.Sequential(nn.Dense(4, 8), nn.Dropout(0.5), Fault(look), nn.Dense(8, 2))
+    D = nn.Sequential(
+        nn.Dense(2, 8), nn.Dropout(0.5), Fault(look), Fault(OVERFLOW["multiply"], at=2), nn.Dense(8, 1)
+    )
+    with pytest.raises(rawgan.NonFiniteError, match=r"generator's turn .* multiply in discriminator\.3"):
+        rawgan.train(generator=G, discriminator=D, data=POINTS, steps=1, objective="wasserstein", **QUICK)
+    generated, _, _, judged, *again = seen  # G's; D's on real, on generated, and in G's turn; the search
+    assert [value.tobytes() for value in again] == [generated.tobytes(), judged.tobytes()]
+
+
 @pytest.mark.parametrize(
     ("recipe", "place", "operation"),
     [
