@@ -18,7 +18,8 @@ check: .venv/installed-dev
 	rm -rf build dist
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 	$(BIN)/python -m zipfile -e dist/*.whl build/wheel
-	$(BIN)/pyright --pythonpath $(BIN)/python build/wheel/rawgan
+	cp pyproject.toml build/wheel
+	cd build/wheel && ../../$(BIN)/pyright --pythonpath ../../$(BIN)/python
 	cd build && PYTHONPATH=wheel ../$(BIN)/python -P -m rawgan train mlp --steps 20 --quiet --out run
 	$(PYTEST) -m "slow or torch"
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -103,6 +103,10 @@ class Kernel:
 
 KERNELS: dict[str, Kernel] = {name: Kernel(contract) for name, contract in CONTRACTS.items()}
 globals().update(KERNELS)
+
+if TYPE_CHECKING:  # each kernel is an attribute of this module
+
+    def __getattr__(name: str) -> Kernel: ...
 
 
 def info() -> dict[str, Any]:

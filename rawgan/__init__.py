@@ -11,6 +11,7 @@ Names are loaded when first used, so that `rawgan --help` and `import rawgan` ar
 
 from importlib import import_module as _import_module
 from pathlib import Path as _Path
+from typing import Any as _Any
 
 # In a checkout `kernels/` lies beside this package, in an installed wheel inside it.
 if not (_Path(__file__).parent / "kernels").is_dir():
@@ -58,7 +59,7 @@ _ERRORS = (
 __all__ = sorted({*_HOME, *_MODULES, *_ERRORS})
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> _Any:
     if name in _ERRORS:
         value = getattr(_import_module("rawgan.kernels.errors"), name)
     elif name in _HOME:
@@ -72,5 +73,5 @@ def __getattr__(name):
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

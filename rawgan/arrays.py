@@ -13,6 +13,7 @@ named by a string: "cpu", "cuda", "cuda:1". A further array module is one more
 from __future__ import annotations
 
 import functools
+import importlib
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -244,8 +245,7 @@ def _cupy() -> Any:
     if missing:
         how += f"; but this version of rawgan has no CUDA kernels yet of {', '.join(missing)}: use 'cpu'"
     try:
-        import cupy
-
+        cupy = importlib.import_module("cupy")
         usable = cupy.cuda.is_available()
     except ImportError as error:
         raise DeviceError(f"'cuda' needs CuPy, which is not installed ({error}); {how}") from None

@@ -196,7 +196,7 @@ def sample(
     else:
         name = loaded.config["data"]["name"]
         source = rawgan.data.load(name) if name in rawgan.data.names() else None
-        real = source.batch_for(0, 2000, key=0) if source else examples
+        real = source.batch_for(0, 2000, key=0) if source else None
         pictures.points_figure(out, real, examples, loaded.steps, getattr(source, "centres", None))
     print(out)
 

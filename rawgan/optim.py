@@ -106,7 +106,7 @@ class SGD(Optimizer):
         self.slots = ("v",) if momentum else ()
         super().__init__(params, lr)
 
-    def _update(self, x: Array, g: Array, t: int, v: Array | None = None) -> None:
+    def _update(self, x: Array, g: Array, t: int, v: Array = None) -> None:
         if v is None:
             x -= self.lr * g
             return
@@ -207,7 +207,7 @@ def clip_grad_norm_each(params: Iterable[Tensor], max_norm: float) -> list[float
     max_norm, params = _limit("clip_grad_norm_each", max_norm), _listed(params)
     norms = grad_norms(params)
     for p, norm in zip(params, norms, strict=True):
-        if max_norm < norm < math.inf:
+        if p.grad is not None and max_norm < norm < math.inf:
             p.grad *= max_norm / norm
     return norms
 

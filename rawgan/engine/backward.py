@@ -30,7 +30,7 @@ def backward(self: Tensor, grad: Any = None) -> None:
         leaf.grad = share if leaf.grad is None else leaf.grad + share
 
 
-Tensor.backward = backward  # type: ignore[attr-defined]
+Tensor.backward = backward
 
 
 def grad(

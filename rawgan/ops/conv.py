@@ -16,6 +16,8 @@ from rawgan.ops.linear import same_dtype
 from rawgan.ops.reduce import sum as sum_
 from rawgan.ops.shape import as_input
 
+Pair = int | tuple[int, int]
+
 
 def pair(name, what, value, least):
     """A number or a pair as a pair of whole numbers, each at least `least`."""
@@ -67,7 +69,7 @@ def conv2d_bias(gy):
     return sum_(gy, axis=(0, 2, 3))
 
 
-def conv2d(x, weight, bias=None, stride=1, padding=0):
+def conv2d(x, weight, bias=None, stride: Pair = 1, padding: Pair = 0):
     """Cross-correlation, as every deep-learning library calls convolution.
 
     x (N, C, H, W), weight (O, C, kh, kw), bias (O,) or None;
@@ -106,7 +108,7 @@ def conv_transpose2d_bias(gy):
     return sum_(gy, axis=(0, 2, 3))
 
 
-def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0):
+def conv_transpose2d(x, weight, bias=None, stride: Pair = 1, padding: Pair = 0, output_padding: Pair = 0):
     """Transposed convolution: conv2d's gradient with respect to its picture, used forwards.
 
     x (N, I, H, W), weight (I, O, kh, kw), bias (O,) or None;
@@ -145,7 +147,7 @@ def conv2d_weight_grad_gy(gw, x, stride, padding):
     return _conv2d(x, gw, None, stride=stride, padding=padding)
 
 
-def conv2d_weight_grad(x, gy, kernel_size, stride=1, padding=0):
+def conv2d_weight_grad(x, gy, kernel_size, stride: Pair = 1, padding: Pair = 0):
     """What conv2d's weight gets when its output gets gy.
 
     x (N, C, H, W), gy (N, O, P, Q) of the size that conv2d gives -> (O, C, kh, kw).

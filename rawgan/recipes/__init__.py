@@ -37,7 +37,7 @@ def names() -> list[str]:
     return list(RECIPES)
 
 
-def make(name: str, **fields: Any) -> Recipe:
+def make(name: str, /, **fields: Any) -> Recipe:
     """The recipe of that name with some fields changed; ConfigError names the nearest right one."""
     kinds = RECIPES | {Custom.name: Custom}
     if name not in kinds:

@@ -105,7 +105,7 @@ class Recipe:
 
     def make_optimizer(self, player: str, parameters: list) -> optim.Optimizer:
         """The optimiser of one player."""
-        rate = self.for_player("learning_rate", player)
+        rate: Any = self.for_player("learning_rate", player)  # never None: __post_init__ has seen to it
         if self.optimizer == "adam":
             return optim.Adam(parameters, rate, self.betas)
         return optim.OPTIMIZERS[self.optimizer](parameters, rate)

@@ -62,31 +62,33 @@ def save_grid(path: str | os.PathLike, images: np.ndarray, columns: int | None =
 
 def points_figure(
     path: str | os.PathLike,
-    real: np.ndarray,
+    real: np.ndarray | None,
     fake: np.ndarray,
     step: int,
     centres: np.ndarray | None = None,
 ) -> None:
     """Write a scatter plot (PNG) of real and generated points after `step` steps.
 
-    `real`, `fake`: (N, 2); `centres`: (K, 2), the modes that the real points surround, if known.
-    The picture shows where the real points lie, so that those of a run line up; the legend counts
-    the generated points that fall outside.
+    `real`, `fake`: (N, 2); `real` is None where the data is not at hand. `centres`: (K, 2), the modes
+    that the real points surround, if known. The picture shows where the real points lie, so that those
+    of a run line up; the legend counts the generated points that fall outside.
     """
     for name, points in (("real", real), ("fake", fake), ("centres", centres)):
         if points is not None and (np.ndim(points) != 2 or np.shape(points)[1] != 2):
             raise ShapeError(f"points_figure: {name} has shape {np.shape(points)}; it takes (N, 2)")
-    low, high = real.min(axis=0), real.max(axis=0)
+    shown = fake if real is None else real
+    low, high = shown.min(axis=0), shown.max(axis=0)
     middle, reach = (low + high) / 2, 0.65 * max(high - low)
     outside = np.count_nonzero(~(np.abs(fake - middle) <= reach).all(axis=1))
 
     figure = _figure(6.4, 6.6)
     axes = figure.add_subplot(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
     axes.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach))
-    size = np.clip(6000 / max(len(real), len(fake)), 4, 24)
+    size = np.clip(6000 / max(len(shown), len(fake)), 4, 24)
     dots = {"s": size, "linewidths": 0, "rasterized": True}
     label = "generated" + (f" ({outside} outside)" if outside else "")
-    axes.scatter(*real.T, color=D_COLOUR, alpha=0.35, label="real", **dots)
+    if real is not None:
+        axes.scatter(*real.T, color=D_COLOUR, alpha=0.35, label="real", **dots)
     axes.scatter(*fake.T, color=G_COLOUR, alpha=0.6, label=label, **dots)
     if centres is not None:
         axes.scatter(*centres.T, s=60, marker="+", color=CENTRE_COLOUR, linewidths=1.2, label="centres")

@@ -137,6 +137,15 @@ def made_history(steps, **columns):
     return made | {"step": np.arange(1, steps + 1)}
 
 
+def test_points_without_the_real_ones(tmp_path):
+    points = np.random.default_rng(0).normal(size=(50, 2))
+    points_figure(tmp_path / "p.png", None, points, 1)
+    points_figure(tmp_path / "q.png", points, points, 1)
+    alone, both = (np.asarray(Image.open(tmp_path / name)) for name in ("p.png", "q.png"))
+    blue = [((p[..., 2] > 150) & (p[..., 0] < 120)).sum() for p in (alone, both)]
+    assert blue[0] == 0 < blue[1]
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "history",
