@@ -1,0 +1,365 @@
+"""Every recipe of the table: its settings and their errors, its networks, and one seed, one result."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+import rawgan
+from rawgan import data, nn, recipes, rng
+from rawgan.kernels.errors import ConfigError, RawganError
+from rawgan.losses import OBJECTIVES
+from rawgan.recipes.base import Custom
+from rawgan.training.step import Trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What the recipe says of itself.
+
+    shape: of its own data, as its networks take it. others: shapes it takes besides. refused: shapes it
+    does not take. counts: the parameters of (G, D) at the shape. ends: G's last activation, where black and
+    white are. small: settings that make it quick.
+    """
+
+    shape: tuple
+    others: list
+    refused: list
+    counts: tuple
+    ends: tuple
+    small: dict
+
+
+ROWS = {
+    # G: 100·128+128 + 128·128+128 + 128·784+784; D: 784·128+128 + 128·128+128 + 128+1
+    "mlp": Row(
+        (1, 28, 28),
+        [(1, 8, 8), (3, 5, 7)],
+        [],
+        (130_576, 117_121),
+        (nn.Sigmoid, 0.0, 1.0),
+        {"hidden": 8},
+    ),
+    # G: 100·12544 + 2·12544 + 25·256·128 + 2·128 + 25·128·64 + 2·64 + 25·64;
+    # D: 25·64+64 + 25·64·128+128 + 6272+1
+    "dcgan_mnist": Row(
+        (1, 28, 28),
+        [(3, 8, 12)],
+        [(1, 27, 28), (1, 28, 30), (2,)],
+        (2_305_472, 212_865),
+        (nn.Tanh, -1.0, 1.0),
+        {"width": 2},
+    ),
+    # G: 16·(100·256 + 256·128 + 128·64 + 64·3) + 2·(256+128+64) + 3;
+    # D: 16·(3·64 + 64·128 + 128·256 + 256) + 64+128+256+1
+    "dcgan_cifar10": Row(
+        (3, 32, 32),
+        [(1, 32, 32)],
+        [(3, 28, 28), (3, 32, 16), (2,)],
+        (1_068_931, 662_977),
+        (nn.Tanh, -1.0, 1.0),
+        {"width": 2},
+    ),
+    # G: 16·128+128 + 128·128+128 + 128·2+2; D: 2·128+128 + 128·128+128 + 128+1
+    "mixture": Row((2,), [(5,), (1, 4, 4)], [], (18_946, 17_025), (nn.Dense, -1.0, 1.0), {"hidden": 8}),
+}
+assert set(ROWS) == set(recipes.RECIPES)
+
+every_recipe = pytest.mark.parametrize("name", ROWS)
+
+
+def small(name, **fields):
+    return recipes.make(name, **({"batch_size": 4, "noise": 6} | ROWS[name].small | fields))
+
+
+# Networks ------------------------------------------------------------------------------
+
+
+@every_recipe
+def test_shapes_of_the_networks(name):
+    row = ROWS[name]
+    for shape in (row.shape, *row.others):
+        recipe = small(name)
+        G, D = recipe.networks(shape)
+        z = np.random.default_rng(0).normal(size=(3, recipe.noise)).astype(np.float32)
+        fake = G(z)
+        assert fake.shape == (3, *shape)
+        assert fake.dtype == np.float32
+        verdict = D(fake)
+        assert verdict.shape == (3, 1)
+        last, low, high = row.ends
+        assert [type(layer) for layer in G if not isinstance(layer, nn.Reshape)][-1] is last
+        assert (recipe.low, recipe.high) == (low, high)
+        if last is not nn.Dense:
+            assert low <= fake.data.min() <= fake.data.max() <= high
+        assert isinstance(D[-1], nn.Sigmoid) == recipe.probabilities
+        verdict.sum().backward()
+        assert all(p.grad is not None for p in (*G.parameters(), *D.parameters()))
+
+
+@every_recipe
+def test_shapes_that_are_refused(name):
+    for shape in ROWS[name].refused:
+        with pytest.raises(ConfigError) as error:
+            small(name).networks(shape)
+        assert name in str(error.value)
+        assert str(shape) in str(error.value)
+
+
+@every_recipe
+def test_counts_of_parameters(name):
+    networks = recipes.make(name).networks(ROWS[name].shape)
+    assert tuple(sum(p.size for p in net.parameters()) for net in networks) == ROWS[name].counts
+
+
+@pytest.mark.parametrize("name", [n for n in ROWS if n.startswith("dcgan")])
+def test_initial_weights_of_the_dcgans(name):
+    """N(0, 0.02²) for weights, N(1, 0.02²) for BatchNorm's scales, 0 for what is added."""
+    with rng.use_generator(rng.Generator(3)):
+        networks = recipes.make(name).networks(ROWS[name].shape)
+    scales = 0
+    for net in networks:
+        for _, module in net.named_modules():
+            centre = 1.0 if isinstance(module, nn.BatchNorm) else 0.0
+            scales += centre == 1
+            weight = getattr(module, "weight", None)
+            if weight is None:
+                continue
+            n = weight.size
+            assert abs(weight.data.mean() - centre) <= 5 * 0.02 / math.sqrt(n)
+            assert abs(weight.data.std() / 0.02 - 1) <= 5 / math.sqrt(2 * n)
+            assert np.max(np.abs(weight.data - centre)) <= 0.02 * 7
+            assert module.bias is None or np.all(module.bias.data == 0)
+    assert scales == 3
+    assert not isinstance(networks[1][0], nn.BatchNorm)
+
+
+@every_recipe
+def test_weights_follow_from_the_generator(name):
+    def drawn(seed):
+        with rng.use_generator(rng.Generator(seed)):
+            return [p.data for net in small(name).networks(ROWS[name].shape) for p in net.parameters()]
+
+    assert all(np.array_equal(a, b) for a, b in zip(drawn(1), drawn(1), strict=True))
+    assert not np.array_equal(drawn(1)[0], drawn(2)[0])
+
+
+# Settings ------------------------------------------------------------------------------
+
+
+def test_names():
+    assert recipes.names() == list(recipes.RECIPES)
+    for name, kind in recipes.RECIPES.items():
+        assert kind.name == name
+        assert kind.__module__ == f"rawgan.recipes.{name}"
+        made = recipes.make(name)
+        assert (made.epochs is None) != (made.steps is None)
+        assert made.data in data.names()
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            made.noise = 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("mpl", "mlp"), ("dcgan-mnist", "dcgan_mnist"), ("mixtures", "mixture")]
+)
+def test_misspelt_recipes(wrong, right):
+    with pytest.raises(ConfigError, match=f"no recipe '{wrong}'; did you mean '{right}'"):
+        recipes.make(wrong)
+
+
+@every_recipe
+def test_misspelt_settings(name):
+    fields = [f.name for f in dataclasses.fields(recipes.RECIPES[name])]
+    for field in fields:
+        wrong = field[:-1] + "_"
+        with pytest.raises(ConfigError) as error:
+            recipes.make(name, **{wrong: 1})
+        assert f"{name!r} has no setting {wrong!r}" in str(error.value)
+        near = str(error.value).partition("did you mean ")[2].partition("?")[0].strip("'")
+        assert near in fields
+        assert ", ".join(fields) in str(error.value)
+    with pytest.raises(ConfigError, match="did you mean 'learning_rate'"):
+        recipes.make(name, learning_rat=1)
+
+
+WRONG = [  # setting, value, what the message says besides the setting's name
+    ("noise", 0, "≥ 1, got 0"),
+    ("noise", 1.5, "got 1.5"),
+    ("batch_size", "64", "got '64'"),
+    ("batch_size", -1, "got -1"),
+    ("d_steps", 0, "got 0"),
+    ("d_steps", True, "got True"),
+    ("epochs", 0, "got 0"),
+    ("steps", 2.5, "got 2.5"),
+    ("learning_rate", None, "says nothing for the generator"),
+    ("learning_rate", 0, "got 0"),
+    ("learning_rate", -1e-4, "got -0.0001"),
+    ("learning_rate", math.nan, "got nan"),
+    ("learning_rate", "fast", "got 'fast'"),
+    ("learning_rate", True, "got True"),
+    ("learning_rate", {"generator": 1e-4}, "says nothing for the discriminator"),
+    ("learning_rate", {"generator": 1e-4, "discriminator": None}, "says nothing for the discriminator"),
+    ("learning_rate", {"generator": 1e-4, "critic": 1e-4}, "'generator' and 'discriminator', not 'critic'"),
+    ("clip_norm", 0, "got 0"),
+    ("clip_norm", {"generator": -1}, "got -1"),
+    ("clip_norm_each", {"G": 1.0}, "not 'G'"),
+    ("clip_norm_each", {3: 1.0, "a": 2.0}, "not 3"),
+    ("clip_value", "1", "got '1'"),
+    ("clip_value", math.inf, "got inf"),
+    ("betas", 0.5, "two numbers"),
+    ("betas", None, "two numbers"),
+    ("betas", (0.5,), "two numbers"),
+    ("betas", (0.5, 1.0), "got 1.0"),
+    ("betas", ("a", 0.9), "got 'a'"),
+    ("optimizer", "adamw", "there are: sgd, rmsprop, adagrad, adam"),
+    ("optimizer", ["adam"], "['adam']"),
+    ("objective", "non-saturating", "did you mean 'non_saturating'?"),
+    ("objective", None, "no objective None"),
+]
+
+
+@every_recipe
+@pytest.mark.parametrize(("key", "value", "says"), WRONG)
+def test_wrong_settings(name, key, value, says):
+    with pytest.raises(ConfigError) as error:
+        recipes.make(name, **{key: value})
+    assert key in str(error.value)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [("mlp", "hidden", 0), ("mixture", "hidden", "128")]
+    + [(n, k, v) for n in ("dcgan_mnist", "dcgan_cifar10") for k, v in (("width", 0), ("width", 2.5))]
+    + [(n, "dropout", v) for n in ("dcgan_mnist", "dcgan_cifar10") for v in (1.0, -0.1, "a")]
+    + [("dcgan_mnist", "slope", -0.3)],
+)
+def test_wrong_settings_of_single_recipes(name, key, value):
+    with pytest.raises(ConfigError, match=f"{name}: {key}"):
+        recipes.make(name, **{key: value})
+
+
+def test_settings_by_player():
+    made = recipes.make("mlp", learning_rate={"generator": 1e-3, "discriminator": 1e-4}, clip_norm=2.0)
+    assert [made.for_player("learning_rate", p) for p in ("generator", "discriminator")] == [1e-3, 1e-4]
+    assert [made.for_player("clip_norm", p) for p in ("generator", "discriminator")] == [2.0, 2.0]
+    assert [made.for_player("clip_norm_each", p) for p in ("generator", "discriminator")] == [1.0, None]
+    off = recipes.make("mlp", clip_norm_each={})
+    assert off.for_player("clip_norm_each", "generator") is None
+
+
+@every_recipe
+def test_numpy_numbers_are_plain_settings(name):
+    made = recipes.make(name, noise=np.int64(7), learning_rate=np.float32(0.5), betas=[np.float64(0.5), 0.9])
+    assert json.loads(json.dumps(dataclasses.asdict(made)))["learning_rate"] == 0.5
+    assert made.betas == (0.5, 0.9)
+    optimizer = made.make_optimizer("generator", [rawgan.tensor([1.0], requires_grad=True)])
+    assert type(optimizer.lr) is float
+
+
+@every_recipe
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "adagrad", "sgd"])
+def test_optimizers(name, optimizer):
+    made = recipes.make(name, optimizer=optimizer, learning_rate=0.25, betas=(0.1, 0.2))
+    opt = made.make_optimizer("generator", [rawgan.tensor([1.0], requires_grad=True)])
+    assert type(opt).__name__.lower() == optimizer
+    assert opt.lr == 0.25
+    assert getattr(opt, "betas", (0.1, 0.2)) == (0.1, 0.2)
+
+
+@every_recipe
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_objectives(name, objective):
+    """Where D ends in a sigmoid only the cross-entropy games will do."""
+    if recipes.RECIPES[name].probabilities and OBJECTIVES[objective][1] is None:
+        with pytest.raises(ConfigError, match="takes D's raw output"):
+            recipes.make(name, objective=objective)
+    else:
+        assert recipes.make(name, objective=objective).objective == objective
+
+
+def test_networks_of_ones_own():
+    made = recipes.make("custom", value_range=(0, 1), d_probabilities=True)
+    assert isinstance(made, Custom)
+    assert (made.low, made.high, made.probabilities) == (0.0, 1.0, True)
+    assert "custom" not in recipes.names()
+    for ends in (5, (0,), (1, 0), (0, math.inf), ("a", "b"), None):
+        with pytest.raises(ConfigError, match="value_range"):
+            recipes.make("custom", value_range=ends)
+    with pytest.raises(TypeError, match="networks"):
+        made.networks((2,))
+
+
+# Training ------------------------------------------------------------------------------
+
+
+def trained(name, source, seed, steps=2, **fields):
+    recipe = small(name, **fields)
+    source = recipe.prepare(source)
+    trainer = Trainer(recipe, source.shape, source, seed)
+    rows = [trainer.step() for _ in range(steps)]
+    return trainer, rows
+
+
+def own_data(name):
+    """A few items like those of the recipe's own dataset; nothing is downloaded."""
+    if name == "mixture":
+        return data.load("ring")
+    return data.Dataset("noise", np.random.default_rng(0).integers(0, 256, (12, *ROWS[name].shape), np.uint8))
+
+
+@every_recipe
+def test_one_seed_one_result(name):
+    (a, rows), (b, again), (c, _) = (trained(name, own_data(name), seed) for seed in (5, 5, 6))
+    assert rows == again
+    states = [t.state()[0] for t in (a, b, c)]
+    assert all(np.array_equal(v, states[1][k]) for k, v in states[0].items())
+    first = next(key for key in states[0] if key.startswith("generator."))
+    assert not np.array_equal(states[0][first], states[2][first])
+    fresh = Trainer(a.recipe, a.shape, a.source, 5).state()[0]
+    for key, value in states[0].items():
+        assert np.all(np.isfinite(value)), key
+        if key.endswith("weight"):
+            assert not np.array_equal(value, fresh[key]), f"{key} has not moved"
+
+
+@pytest.mark.parametrize("name", [n for n in ROWS if n != "mixture"])
+def test_digits_with_every_picture_recipe(name):
+    """8x8 in the dataset, brought to the size that the networks need."""
+    trainer, _ = trained(name, data.load("digits"), 0, steps=1)
+    want = {"mlp": 8, "dcgan_mnist": 28, "dcgan_cifar10": 32}[name]
+    assert trainer.shape == (1, want, want)
+    pictures = trainer.generate(rng.Generator(1).normal((3, trainer.recipe.noise)))
+    assert pictures.shape == (3, 1, want, want)
+    assert 0 <= pictures.min() <= pictures.max() <= 1
+
+
+@every_recipe
+def test_points_go_to_the_recipes_that_take_them(name):
+    if name in ("mlp", "mixture"):
+        assert trained(name, data.load("ring"), 0, steps=1)[0].shape == (2,)
+    else:
+        with pytest.raises(RawganError, match=name):
+            trained(name, data.load("ring"), 0)
+
+
+@pytest.mark.parametrize("d_steps", [1, 3])
+def test_clipping_and_d_steps_reach_the_optimizers(d_steps):
+    seen = []
+    recipe = small("mixture", d_steps=d_steps, clip_value=1e-3, clip_norm={"discriminator": 1e-4})
+    trainer = Trainer(recipe, (2,), data.load("ring"), 0)
+    for player, optimizer in trainer.optimizers.items():
+
+        def step(player=player, optimizer=optimizer, before=optimizer.step):
+            norm = math.sqrt(sum(float(np.sum(p.grad**2)) for p in optimizer.params))
+            seen.append((player, norm, max(np.max(np.abs(p.grad)) for p in optimizer.params)))
+            before()
+
+        optimizer.step = step
+    trainer.step()
+    assert [player for player, *_ in seen] == ["discriminator"] * d_steps + ["generator"]
+    for player, norm, largest in seen:
+        assert 0 < largest <= 1e-3 * (1 + 1e-6)
+        assert player == "generator" or norm <= 1e-4 * (1 + 1e-5)
