@@ -112,6 +112,12 @@ def asarray(value: Any, dtype: Any = None, device: str | None = None) -> Array:
     return _backend(name).asarray(value, dtype, name)
 
 
+def contiguous(array: Array) -> Array:
+    """The array itself, or a copy in C order if its memory is laid out otherwise."""
+    xp = namespace(array)
+    return xp.ascontiguousarray(array) if array.ndim and hasattr(xp, "ascontiguousarray") else array
+
+
 def float_dtype(dtype: Any) -> np.dtype:
     """`dtype` as a NumPy dtype, refused unless it is float32 or float64."""
     try:

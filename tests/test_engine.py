@@ -328,3 +328,16 @@ def test_watching_sees_every_value_and_gradient():
         ("multiply", "L", "value", [3, 6]),
         ("multiply", "L", "gradient of x", [3, 3]),
     ]
+
+
+def test_two_backward_passes_into_one_number():
+    """A 0-d gradient stays an array, so that clipping can scale it."""
+    x = rawgan.tensor(3.0, requires_grad=True)
+    (x * x).backward()
+    first = x.grad
+    (x * x).backward()
+    assert type(x.grad) is np.ndarray
+    assert x.grad == 12
+    assert first == 6
+    rawgan.optim.clip_grad_norm([x], 6.0)
+    assert x.grad == 6

@@ -96,3 +96,11 @@ def test_a_tensor_behaves_like_an_array():
     assert x.to("cpu") is x
     assert x.astype("float64").dtype == np.float64
     assert type(x) is Tensor
+
+
+def test_given_data_is_kept_in_c_order():
+    """Kernels that update parameters in place count on it."""
+    x = rawgan.tensor(np.zeros((2, 3)), requires_grad=True)
+    x.data = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    assert x.data.flags.c_contiguous
+    assert x.data[1, 2] == 5

@@ -27,7 +27,9 @@ def backward(self: Tensor, grad: Any = None) -> None:
         )
     for leaf, share in _sweep(self, _first_gradient(self, grad), None, False).items():
         share = _own(share, leaf)
-        leaf.grad = share if leaf.grad is None else leaf.grad + share
+        if leaf.grad is not None:
+            share += leaf.grad  # into the new array: whoever holds the old one sees no change
+        leaf.grad = share
 
 
 Tensor.backward = backward

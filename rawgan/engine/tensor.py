@@ -45,7 +45,7 @@ class Tensor:
         if value is self._data:  # the second half of `x.data -= ...`
             self._version[0] += 1
             return
-        value = arrays.asarray(value, self.dtype, self.device)
+        value = arrays.contiguous(arrays.asarray(value, self.dtype, self.device))
         if value.shape != self.shape:
             raise ShapeError(f"data of shape {value.shape} does not fit a tensor of shape {self.shape}")
         self._data = value

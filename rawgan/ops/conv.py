@@ -21,7 +21,7 @@ Pair = int | tuple[int, int]
 
 def pair(name, what, value, least):
     """A number or a pair as a pair of whole numbers, each at least `least`."""
-    values = (value, value) if hasattr(value, "__index__") else tuple(value)
+    values = (value, value) if hasattr(value, "__index__") or not hasattr(value, "__len__") else tuple(value)
     if len(values) != 2 or any(not hasattr(n, "__index__") or n < least for n in values):
         raise ShapeError(f"{name}: {what} is a whole number ≥ {least} or a pair of them, got {value!r}")
     return int(values[0]), int(values[1])
@@ -64,9 +64,14 @@ def conv2d_weight(gy, x, weight_shape, stride, padding):
     return _conv2d_weight_grad(x, gy, kernel_size=weight_shape[2:], stride=stride, padding=padding)
 
 
+def _over_all_but_channels(gy):
+    # In two steps: one running sum over a whole batch of pictures would lose digits in float32.
+    return sum_(sum_(gy, axis=(2, 3)), axis=0)
+
+
 @_conv2d.rule("bias", formula="b̄ = Σ ȳ over all but channels")
 def conv2d_bias(gy):
-    return sum_(gy, axis=(0, 2, 3))
+    return _over_all_but_channels(gy)
 
 
 def conv2d(x, weight, bias=None, stride: Pair = 1, padding: Pair = 0):
@@ -105,7 +110,7 @@ def conv_transpose2d_weight(gy, x, weight_shape, stride, padding):
 
 @_conv_transpose2d.rule("bias", formula="b̄ = Σ ȳ over all but channels")
 def conv_transpose2d_bias(gy):
-    return sum_(gy, axis=(0, 2, 3))
+    return _over_all_but_channels(gy)
 
 
 def conv_transpose2d(x, weight, bias=None, stride: Pair = 1, padding: Pair = 0, output_padding: Pair = 0):

@@ -10,7 +10,7 @@ from rawgan.ops.shape import as_input
 
 LOWEST_LOG = -100.0  # as in PyTorch: log 0 counts as −100, so a certain and wrong verdict costs 100
 TINY = 1e-44  # below e^−100, so that its logarithm is cut to −100
-LEAST_VARIANCE = 1e-12  # and p(1 − p) is never taken smaller than this in the gradient
+LEAST = 1e-12  # and p or 1 − p is never taken smaller than this in the gradient
 
 
 @op("bce")
@@ -22,9 +22,9 @@ def _bce(xp, p, t):
     return -(t * xp.maximum(yes, floor) + (1 - t) * xp.maximum(no, floor))
 
 
-@_bce.rule("p", formula="p̄ = z̄ ⊙ (p − t) / (p(1 − p))")
+@_bce.rule("p", formula="p̄ = z̄ ⊙ ((1 − t) / (1 − p) − t / p)")
 def bce_p(gz, p, t):
-    return gz * (p - t) / maximum(p * (1 - p), LEAST_VARIANCE)
+    return gz * ((1 - t) / maximum(1 - p, LEAST) - t / maximum(p, LEAST))
 
 
 @_bce.rule("t", formula="t̄ = z̄ ⊙ (log(1 − p) − log p)")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import rawgan
 from rawgan import kernels, ops
 
 ROUNDING = {"float32": 2e-6, "float64": 1e-14}
@@ -117,3 +118,14 @@ def test_indexing_gathers_what_it_scatters(data):
     part = case.raw(x)
     y = np.asarray(np.random.default_rng(0).normal(size=part.shape))
     agree("float64", (part, y), (x, ops.OPS["scatter_add"](y, index=index, shape=x.shape)))
+
+
+def test_a_bias_gradient_over_many_channels_last_pictures_keeps_its_digits():
+    """As convolutions return them; one float32 sum over 100,000 values in memory order would lose three."""
+    random = np.random.default_rng(0)
+    gy = random.normal(size=(128, 28, 28, 4)).astype(np.float32).transpose(0, 3, 1, 2)
+    x = rawgan.tensor(random.normal(size=(128, 1, 28, 28)), dtype="float32")
+    bias = rawgan.tensor(np.zeros(4), dtype="float32", requires_grad=True)
+    ops.conv2d(x, random.normal(size=(4, 1, 1, 1)).astype(np.float32), bias).backward(gy)
+    want = gy.sum(axis=(0, 2, 3), dtype=np.float64)
+    assert np.abs(bias.grad - want).max() <= 1e-3

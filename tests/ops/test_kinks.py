@@ -103,7 +103,10 @@ def test_bce_of_certain_verdicts():
             100,
         ]
         wrong, right = slope(lambda p: ops.bce(p, 1.0), [0.0, 1.0])
-        assert (wrong, right) == (-1e12, 0)
-    p = 1e-7
-    assert slope(lambda p: ops.bce(p, 1.0), [p])[0] == pytest.approx(-1 / p, rel=1e-12)
-    assert slope(lambda p: ops.bce(p, 0.0), [1 - p])[0] == pytest.approx(1 / p, rel=1e-8)
+        assert (wrong, right) == (-1e12, -1)
+        assert slope(lambda p: ops.bce(p, 0.0), [0.0, 1.0]) == [1, 1e12]
+    for p in (1e-7, 1e-13):
+        assert slope(lambda p: ops.bce(p, 1.0), [p])[0] == pytest.approx(-1 / max(p, 1e-12), rel=1e-12)
+        assert slope(lambda p: ops.bce(p, 0.0), [p])[0] == pytest.approx(1, rel=1e-6)
+        assert slope(lambda p: ops.bce(p, 1.0), [1 - p])[0] == pytest.approx(-1, rel=1e-6)
+    assert slope(lambda p: ops.bce(p, 0.0), [1 - 1e-7])[0] == pytest.approx(1e7, rel=1e-8)
