@@ -1,6 +1,7 @@
 """What every test shares: repeatable Hypothesis runs, and the count of planted mutations at the end."""
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -10,6 +11,10 @@ settings.register_profile(
 # HYPOTHESIS_PROFILE=explore draws new examples in every run.
 settings.register_profile("explore", settings.get_profile("repeatable"), derandomize=False, max_examples=300)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+# A background job starts with Ctrl-C ignored; the tests of Ctrl-C, and their child processes, want it heard.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _mutations = {"killed": 0, "planted": 0}
 

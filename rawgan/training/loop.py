@@ -285,7 +285,8 @@ def _polite_stop() -> Iterator[Callable[[], bool]]:
         yield lambda: False  # signals reach the main thread only
         return
     old = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-    old = {s: handler for s, handler in old.items() if handler is not None}  # None: set by C, and stays
+    # A signal that is ignored (in a background job, say) stays so, and so does a handler set by C (None).
+    old = {s: handler for s, handler in old.items() if handler not in (None, signal.SIG_IGN)}
 
     def on_signal(number: int, frame: Any) -> None:
         asked.append(number)

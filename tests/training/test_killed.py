@@ -176,6 +176,16 @@ def test_two_interrupts_break_off(tmp_path):
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
 
+def test_an_ignored_interrupt_stays_ignored():
+    """As in a background job, which Ctrl-C in the foreground is not meant for."""
+    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        run = quick("mixture", steps=3, callbacks=[signals(1)])
+    finally:
+        signal.signal(signal.SIGINT, old)
+    assert (run.steps, run.stopped) == (3, None)
+
+
 def test_without_a_directory_an_interrupt_returns_the_run():
     run = quick("mixture", steps=9, callbacks=[signals(1)])
     assert (run.steps, run.stopped) == (2, "interrupted")
