@@ -5,6 +5,8 @@ python bench/tape.py
 
 from __future__ import annotations
 
+import datetime
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +17,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import rawgan
-from rawgan import ops
+from rawgan import kernels, ops
 
 CHAIN = 100
 
@@ -53,15 +55,25 @@ def main() -> None:
         chain(operation).backward(gy)
         a.grad = None
 
-    print("microseconds for one operation on 8 numbers, in a chain of", CHAIN)
-    print(f"  NumPy x * y                        {microseconds(plain, CHAIN):6.2f}")
+    figures = {"NumPy x * y": microseconds(plain, CHAIN)}
     with rawgan.no_grad():
-        print(
-            f"  x * y under no_grad                {microseconds(lambda: chain(lambda x: x * b), CHAIN):6.2f}"
-        )
-    print(f"  x * y recorded                     {microseconds(lambda: chain(lambda x: x * b), CHAIN):6.2f}")
-    print(f"  x * y recorded and differentiated  {microseconds(lambda: both(lambda x: x * b), CHAIN):6.2f}")
-    print(f"  tanh recorded and differentiated   {microseconds(lambda: both(ops.tanh), CHAIN):6.2f}")
+        figures["x * y under no_grad"] = microseconds(lambda: chain(lambda x: x * b), CHAIN)
+    figures["x * y recorded"] = microseconds(lambda: chain(lambda x: x * b), CHAIN)
+    figures["x * y recorded and differentiated"] = microseconds(lambda: both(lambda x: x * b), CHAIN)
+    figures["tanh recorded and differentiated"] = microseconds(lambda: both(ops.tanh), CHAIN)
+
+    print("microseconds for one operation on 8 numbers, in a chain of", CHAIN)
+    for name, figure in figures.items():
+        print(f"  {name:36}{figure:6.2f}")
+    if len(sys.argv) == 3 and sys.argv[1] == "--json":
+        document = {
+            "what": "microseconds for one operation on 8 numbers",
+            "date": datetime.date.today().isoformat(),
+            "machine": kernels.info(),
+            "versions": {"rawgan": rawgan.__version__, "numpy": np.__version__},
+            "figures": figures,
+        }
+        Path(sys.argv[2]).write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":
