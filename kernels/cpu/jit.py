@@ -11,6 +11,8 @@ from typing import Any
 
 from numba import njit
 
+from .vector import SIMD
+
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 cached = True
@@ -19,10 +21,13 @@ cached = True
 def jit(function: Callable[..., Any]) -> Any:
     """Compiles on the first call with new argument types.
 
+    Numba keeps compiled code by a function's name, and knows nothing of RAWGAN_SIMD: so the name says it.
+
     Numba raises at once where neither the module's folder nor the user's cache folder can be written; there
     the function is compiled anew by each process.
     """
     global cached
+    function.__qualname__ += f"_{SIMD}"
     try:
         return njit(cache=True, **OPTIONS)(function)
     except RuntimeError:
