@@ -25,13 +25,29 @@ PAD = 16  # floats beyond a row, lest rows fall on each other in the cache
 
 
 @jit
-def _times(a, a_transposed, b, b_transposed, panels, c):
-    """c = a b for matrices inside larger arrays."""
-    pack(b, b_transposed, panels[0, 0, :0], panels)
-    m, n = c.shape
-    steps = a.strides[0] // 4, c.strides[0] // 4
+def _times(a, a_transposed, b, b_transposed, panels, c, first, last):
+    """c[p] = a[p] b[p] for matrices inside larger arrays, first ≤ p < last."""
+    m, n = c.shape[1:]
     k = panels.shape[1] - 1
-    product(address(a), steps[0], a_transposed, address(panels), address(c), steps[1], m, n, k)
+    reach, other_reach = a.shape[1] * a.strides[1], b.shape[1] * b.strides[1]
+    for p in range(first, last):
+        pack(b[p], b_transposed, panels[0, 0, :0], panels)
+        following = min(p + 1, last - 1)
+        product(
+            address(a[p]),
+            a.strides[1] // 4,
+            a_transposed,
+            address(panels),
+            address(c[p]),
+            c.strides[1] // 4,
+            m,
+            n,
+            k,
+            address(b[following]),
+            other_reach,
+            address(a[following]),
+            reach,
+        )
 
 
 @dataclass(frozen=True)
@@ -185,10 +201,10 @@ def _multiply(a, a_transposed, b, b_transposed, c):
     """c[p] = a[p] b[p] for every plane."""
     shape = panels_shape(a.shape[1] if a_transposed else a.shape[2], c.shape[2])
 
-    def task(p):
-        _times(a[p], a_transposed, b[p], b_transposed, scratch("panels", shape, c.dtype), c[p])
+    def task(first, last):
+        _times(a, a_transposed, b, b_transposed, scratch("panels", shape, c.dtype), c, first, last)
 
-    run(task, len(c))
+    _each(len(c), task)
 
 
 @cache

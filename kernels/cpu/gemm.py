@@ -20,6 +20,7 @@ among threads anywhere and comes out in the same bits.
 """
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
@@ -34,28 +35,31 @@ from .vector import (
     load,
     multiply_add,
     pointer,
+    prefetch,
     spread,
     store,
 )
 
 WIDE = LANES * VECTORS
 DEPTH = 256
+LINE = 64  # bytes that a cache moves at once
 HEIGHT = 96
 BREADTH = 256
 
 
 @intrinsic(prefer_literal=True)
-def tile(typingctx, rows, transposed, k, a, a_step, b, start, start_step, c, c_step):
+def tile(typingctx, rows, transposed, k, a, a_step, b, start, start_step, c, c_step, ahead):
     """C = start + A B for `rows` rows and WIDE columns, with all sums in registers.
 
     `rows` and `transposed` are literals; the others int64: addresses, and steps in floats between rows. B's
-    rows follow each other closely; A is (rows, k), or (k, rows) where transposed; start_step may be 0.
+    rows follow each other closely; A is (rows, k), or (k, rows) where transposed; start_step may be 0. Each
+    step asks the cache for one line from `ahead` on.
     """
     count, flipped = rows.literal_value, transposed.literal_value
 
     def generate(context, builder, signature, args):
-        _, _, k, a, a_step, b, start, start_step, c, c_step = args
-        a, b, start, c = (pointer(builder, p) for p in (a, b, start, c))
+        _, _, k, a, a_step, b, start, start_step, c, c_step, ahead = args
+        a, b, start, c, ahead = (pointer(builder, p) for p in (a, b, start, c, ahead))
         every = [(r, v) for r in range(count) for v in range(VECTORS)]
         places = [builder.add(builder.mul(INT(r), start_step), INT(v * LANES)) for r, v in every]
         first = [load(builder, start, place) for place in places]
@@ -70,6 +74,7 @@ def tile(typingctx, rows, transposed, k, a, a_step, b, start, start_step, c, c_s
         sums = [builder.phi(VECTOR) for _ in every]
         row = builder.mul(i, INT(WIDE))
         seen = [load(builder, b, builder.add(row, INT(v * LANES))) for v in range(VECTORS)]
+        prefetch(builder, ahead, builder.mul(i, INT(LINE // 4)))
         along = builder.mul(i, a_step) if flipped else i
         numbers = [spread(builder, builder.load(builder.gep(head, [along]))) for head in heads]
         new = [
@@ -89,7 +94,7 @@ def tile(typingctx, rows, transposed, k, a, a_step, b, start, start_step, c, c_s
             store(builder, total, c, place)
         return context.get_dummy_value()
 
-    return types.void(rows, transposed, *[types.int64] * 8), generate
+    return types.void(rows, transposed, *[types.int64] * 9), generate
 
 
 @intrinsic
@@ -105,34 +110,36 @@ def _copy(typingctx, source, target, count):
 
 
 @jit
-def _tile(rows, transposed, k, a, a_step, b, start, start_step, c, c_step):
+def _tile(rows, transposed, k, a, a_step, b, start, start_step, c, c_step, ahead):
     if transposed:
         if rows == 6:
-            tile(6, 1, k, a, a_step, b, start, start_step, c, c_step)
+            tile(6, 1, k, a, a_step, b, start, start_step, c, c_step, ahead)
         elif rows == 4:
-            tile(4, 1, k, a, a_step, b, start, start_step, c, c_step)
+            tile(4, 1, k, a, a_step, b, start, start_step, c, c_step, ahead)
         elif rows == 2:
-            tile(2, 1, k, a, a_step, b, start, start_step, c, c_step)
+            tile(2, 1, k, a, a_step, b, start, start_step, c, c_step, ahead)
         else:
-            tile(1, 1, k, a, a_step, b, start, start_step, c, c_step)
+            tile(1, 1, k, a, a_step, b, start, start_step, c, c_step, ahead)
     elif rows == 6:
-        tile(6, 0, k, a, a_step, b, start, start_step, c, c_step)
+        tile(6, 0, k, a, a_step, b, start, start_step, c, c_step, ahead)
     elif rows == 4:
-        tile(4, 0, k, a, a_step, b, start, start_step, c, c_step)
+        tile(4, 0, k, a, a_step, b, start, start_step, c, c_step, ahead)
     elif rows == 2:
-        tile(2, 0, k, a, a_step, b, start, start_step, c, c_step)
+        tile(2, 0, k, a, a_step, b, start, start_step, c, c_step, ahead)
     else:
-        tile(1, 0, k, a, a_step, b, start, start_step, c, c_step)
+        tile(1, 0, k, a, a_step, b, start, start_step, c, c_step, ahead)
 
 
 @jit
-def _block(a, a_step, transposed, b, start, start_step, b_step, c, c_step, m, n, k):
+def _block(a, a_step, transposed, b, start, start_step, b_step, c, c_step, m, n, k, ahead, reach):
     """One block of `product`: start is where the sums begin, the panels' first rows (step 0) or C itself.
 
-    b_step: floats between panels, for b and, where start_step is 0, for start too.
+    b_step: floats between panels, for b and, where start_step is 0, for start too. Asks for up to `reach`
+    bytes from `ahead` on and returns for how many it asked.
     """
     spare = np.empty(6 * WIDE, np.float32)
     aside = address(spare)
+    asked = 0
     for left in range(0, n, WIDE):
         ragged = left + WIDE > n
         panel = b + 4 * (left // WIDE * b_step)
@@ -150,19 +157,26 @@ def _block(a, a_step, transposed, b, start, start_step, b_step, c, c_step, m, n,
                 for r in range(rows if start_step else 0):
                     _copy(origin + 4 * r * start_step, aside + 4 * r * WIDE, n - left)
                 origin, to, to_step = aside if start_step else origin, aside, WIDE
-            _tile(rows, transposed, k, mine, a_step, panel, origin, start_step and to_step, to, to_step)
+            origin_step = to_step if start_step else 0
+            line = panel
+            if asked < reach:
+                line = ahead + asked
+                asked += LINE * k
+            _tile(rows, transposed, k, mine, a_step, panel, origin, origin_step, to, to_step, line)
             if ragged:
                 for r in range(rows):
                     _copy(aside + 4 * r * WIDE, c + 4 * ((i + r) * c_step + left), n - left)
             i += rows
+    return asked
 
 
 @jit
-def product(a, a_step, transposed, panels, c, c_step, m, n, k):
+def product(a, a_step, transposed, panels, c, c_step, m, n, k, ahead, reach, later, later_reach):
     """C (m, n) = bias + A B, from addresses; k is at least 1.
 
     A is (m, k) with a_step floats between rows, or (k, m) where transposed; C has c_step between rows; B and
-    the bias are `panels` as `pack` wrote them.
+    the bias are `panels` as `pack` wrote them. Meanwhile the `reach` bytes from `ahead` on, which the caller
+    will need next, come nearer, then those from `later` on.
     """
     copied = transposed and n >= 4 * WIDE
     spare = np.empty(HEIGHT * DEPTH if copied else 0, np.float32)
@@ -177,17 +191,15 @@ def product(a, a_step, transposed, panels, c, c_step, m, n, k):
             b = panel + 4 * (below + 1) * WIDE
             for top in range(0, m, HEIGHT):
                 rows = min(HEIGHT, m - top)
-                mine, mine_step = (
-                    a + 4 * (below * a_step + top if transposed else top * a_step + below),
-                    a_step,
-                )
+                corner = below * a_step + top if transposed else top * a_step + below
+                mine, mine_step = a + 4 * corner, a_step
                 if copied:
                     for i in range(steps):
                         _copy(mine + 4 * i * a_step, aside + 4 * i * HEIGHT, rows)
                     mine, mine_step = aside, HEIGHT
                 to = c + 4 * (top * c_step + left)
                 start, start_step = (to, c_step) if below else (panel, 0)
-                _block(
+                asked = _block(
                     mine,
                     mine_step,
                     transposed,
@@ -200,7 +212,13 @@ def product(a, a_step, transposed, panels, c, c_step, m, n, k):
                     rows,
                     columns,
                     steps,
+                    ahead,
+                    reach,
                 )
+                ahead += asked
+                reach -= asked
+                if reach <= 0:
+                    ahead, reach, later_reach = later, later_reach, 0
 
 
 def panels_shape(k: int, n: int) -> tuple[int, int, int]:
@@ -208,13 +226,45 @@ def panels_shape(k: int, n: int) -> tuple[int, int, int]:
     return -(-n // WIDE), k + 1, WIDE
 
 
+@intrinsic
+def _turn(typingctx, source, source_step, target, target_step):
+    """The transpose of LANES rows of LANES floats; addresses, and floats between rows.
+
+    Exchanging the off-diagonal quarters of all 2x2 squares, then of all 4x4 ones, and so on.
+    """
+
+    def generate(context, builder, signature, args):
+        source, source_step, target, target_step = args
+        source, target = pointer(builder, source), pointer(builder, target)
+        rows = [load(builder, source, builder.mul(INT(r), source_step)) for r in range(LANES)]
+        half = 1
+        while half < LANES:
+            low = [lane if not lane & half else LANES + (lane ^ half) for lane in range(LANES)]
+            high = [lane | half if not lane & half else LANES + lane for lane in range(LANES)]
+            for r in range(LANES):
+                if not r & half:
+                    pair = rows[r], rows[r | half]
+                    for place, lanes in ((r, low), (r | half, high)):
+                        mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), lanes)
+                        rows[place] = builder.shuffle_vector(*pair, mask)
+            half *= 2
+        for r, row in enumerate(rows):
+            store(builder, row, target, builder.mul(INT(r), target_step))
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
+
+
 @jit
 def pack(b, transposed, bias, panels):
     """panels[p] = the bias, then the rows of B, at columns p · WIDE ...; zero beyond B's last column.
 
-    b is B (k, n), or (n, k) where transposed; bias is (n,), or empty for zeros.
+    b is B (k, n), or (n, k) where transposed, with the floats of a row side by side; bias is (n,), or empty
+    for zeros.
     """
     n = b.shape[0] if transposed else b.shape[1]
+    k = panels.shape[1] - 1
+    step = b.strides[0] // 4
     for p in range(len(panels)):
         left = p * WIDE
         right = min(n, left + WIDE)
@@ -222,16 +272,26 @@ def pack(b, transposed, bias, panels):
         panel[0] = 0
         if bias.size:
             panel[0, : right - left] = bias[left:right]
+        source, target = address(b), address(panel) + 4 * WIDE
+        whole = 0
         if transposed:
-            if right - left < WIDE:
-                panel[1:, right - left :] = 0
-            for j in range(right - left):
-                column, source = panel[1:, j], b[left + j]
-                for i in range(source.size):
-                    column[i] = source[i]
+            source += 4 * left * step
+            if right - left == WIDE:
+                whole = k // LANES * LANES
+                for j in range(0, WIDE, LANES):
+                    for i in range(0, whole, LANES):
+                        _turn(source + 4 * (j * step + i), step, target + 4 * (i * WIDE + j), WIDE)
+            for i in range(whole, k):
+                row = panel[i + 1]
+                row[right - left :] = 0
+                for j in range(right - left):
+                    row[j] = b[left + j, i]
         else:
-            for i in range(panel.shape[0] - 1):
-                row, source = panel[i + 1], b[i, left:right]
-                for j in range(source.size):
-                    row[j] = source[j]
-                row[source.size :] = 0
+            source += 4 * left
+            if right - left == WIDE:
+                whole = k
+                for i in range(k):
+                    _copy(source + 4 * i * step, target + 4 * i * WIDE, WIDE)
+            for i in range(whole, k):
+                panel[i + 1, right - left :] = 0
+                _copy(source + 4 * i * step, target + 4 * i * WIDE, right - left)
