@@ -117,14 +117,12 @@ class Fast:
         self.rows = shape.images * known.tiles
         self.wide = shape.into * len(known.phases)
         self.taps = shape.kernel[0] * shape.kernel[1]
-        self.u_shape = known.planes, self.rows, self.wide + PAD
-        self.d_shape = known.planes, self.rows, shape.out + PAD
-        self.v_shape = known.planes, shape.out, self.wide
-        self.u_step, self.d_step = known.tiles * self.u_shape[2], known.tiles * self.d_shape[2]
+        u_row, d_row = self.wide + PAD, shape.out + PAD
+        self.u_step, self.d_step = known.tiles * u_row, known.tiles * d_row
         plane, tile = np.divmod(np.arange(known.planes * known.tiles), known.tiles)
-        u_places = (plane * self.rows + tile) * self.u_shape[2]
-        d_places = (plane * self.rows + tile) * self.d_shape[2]
-        v_places = np.arange(known.planes) * shape.out * self.wide
+        u_places = plane * (self.rows * u_row + PAD) + tile * u_row
+        d_places = plane * (self.rows * d_row + PAD) + tile * d_row
+        v_places = np.arange(known.planes) * (shape.out * self.wide + PAD)
         outputs = np.arange(shape.plane[0] * shape.plane[1]) * shape.out
 
         def both(program, near, far):
@@ -142,23 +140,38 @@ class Fast:
         self.result = [both(known.result, outputs, d_places)]
         self.no_shift = np.zeros(max(shape.into, shape.out), np.float32)
 
+    def _planes(self, name, rows, columns, pad):
+        """Room for a matrix for each plane; neither rows nor planes lie a power of 2 apart."""
+        planes, row = self.known.planes, columns + pad
+        room = scratch(name, (planes, rows * row + PAD), np.dtype(np.float32))
+        return room[:, : rows * row].reshape(planes, rows, row)[:, :, :columns]
+
+    def _u(self):
+        return self._planes("u", self.rows, self.wide, PAD)
+
+    def _d(self):
+        return self._planes("d", self.rows, self.shape.out, PAD)
+
+    def _v(self):
+        return self._planes("v", self.shape.out, self.wide, 0)
+
     def _images(self, x):
         """u = U x."""
-        u = scratch("u", self.u_shape, x.dtype)
+        u = self._u()
         into = self.shape.into
         _over(self.image, x, x[0].size, u, self.u_step, len(x), self.no_shift[:into])
-        return u[:, :, : self.wide]
+        return u
 
     def _results(self, y):
         """d = D y."""
-        d = scratch("d", self.d_shape, y.dtype)
+        d = self._d()
         out = self.shape.out
         _over(self.result, y, y[0].size, d, self.d_step, len(y), self.no_shift[:out])
-        return d[:, :, :out]
+        return d
 
     def _weights(self, weight):
         """v = V w."""
-        v = scratch("v", self.v_shape, weight.dtype)
+        v = self._v()
         taps = taps_first(weight)
         into = self.shape.into
         _over(self.weight, taps, taps.shape[1], v, self.wide, len(taps), self.no_shift[:into])
@@ -168,8 +181,8 @@ class Fast:
         """y = Dᵀ(u vᵀ) + bias, (N, P, Q, O)."""
         s = self.shape
         u, v = self._images(x), self._weights(weight)
-        d = scratch("d", self.d_shape, x.dtype)
-        _multiply(u, False, v, True, d[:, :, : s.out])
+        d = self._d()
+        _multiply(u, False, v, True, d)
         y = np.empty((s.images, *s.plane, s.out), x.dtype)
         shift = self.no_shift[: s.out] if bias is None else np.ascontiguousarray(bias)
         _back(self.result, d, self.d_step, y, y[0].size, s.images, shift)
@@ -179,8 +192,8 @@ class Fast:
         """x = Uᵀ(d v) + bias, (N, H, W, C)."""
         s = self.shape
         d, v = self._results(y), self._weights(weight)
-        u = scratch("u", self.u_shape, y.dtype)
-        _multiply(d, False, v, False, u[:, :, : self.wide])
+        u = self._u()
+        _multiply(d, False, v, False, u)
         x = np.empty((s.images, *s.image, s.into), y.dtype)
         shift = self.no_shift[: s.into] if bias is None else np.ascontiguousarray(bias)
         _back(self.image, u, self.u_step, x, x[0].size, s.images, shift)
@@ -190,7 +203,7 @@ class Fast:
         """gw = Vᵀ(dᵀ u), (O, taps, C)."""
         s = self.shape
         u, d = self._images(x), self._results(y)
-        v = scratch("v", self.v_shape, x.dtype)
+        v = self._v()
         _multiply(d, True, u, False, v)
         gw = np.empty((s.out, self.taps, s.into), x.dtype)
         _back(self.weight, v, self.wide, gw, gw[0].size, s.out, self.no_shift[: s.into])
