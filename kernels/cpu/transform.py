@@ -4,10 +4,10 @@
     transform(steps, source, source_step, sources, target, target_step, targets, first, last, shift)
 
 A program is not compiled but read, sums of equally many terms in one go, each on BLOCK channels in registers.
-Reading costs little beside a block of channels, and needs no compiler however many layers a network has. The
-order matters: with sums of two, three or four terms as they came, the processor guessed wrong at the end of most
-of them, which took as long as the sums (U of "64@14 - 128@7 5x5": 3.6 -> 3.2 ms of one core; 2.7 once planes no
-longer lay a power of 2 apart).
+Reading costs little beside a block of channels, and needs no compiler however many layers a network has. What
+U of "64@14 - 128@7 5x5" took, in ms of one core: 3.6 with sums of two to four terms as they came, where the
+processor guessed wrong at the end of most of them; 3.3 in runs of like sums; 2.7 once planes no longer lay a
+power of 2 apart.
 """
 
 from itertools import groupby
@@ -20,7 +20,6 @@ from .programs import Program
 from .vector import (
     INT,
     LANES,
-    VECTOR,
     address,
     constant,
     intrinsic,
