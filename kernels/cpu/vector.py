@@ -107,3 +107,13 @@ def address(typingctx, array):
         return builder.ptrtoint(view.data, INT)
 
     return types.int64(array), generate
+
+
+@intrinsic
+def floats(typingctx, place):
+    """The pointer to float32 at an address, for `numba.carray`."""
+
+    def generate(context, builder, signature, args):
+        return pointer(builder, args[0])
+
+    return types.CPointer(types.float32)(types.int64), generate
