@@ -31,7 +31,7 @@ def jit(function: Callable[..., Any]) -> Any:
 
 
 def entry(function: Callable[[int, int], None]) -> int:
-    """The address of a function (int64, int64), compiled now, for threads that run outside the interpreter."""
+    """The address of a function (int64, int64), compiled now, for threads outside the interpreter."""
     signature = types.void(types.int64, types.int64)
     return _compiled(partial(cfunc, signature), function, error_model="numpy").address
 
