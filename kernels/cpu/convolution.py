@@ -5,7 +5,8 @@ matrix times the weights. `_scatter` is its adjoint: it adds the rows of such a 
 that a transposed convolution is a product followed by `_scatter`, with nothing multiplied by the zeros
 between strides. A window's row of taps is one run of channels-last memory.
 
-Where an algorithm with fewer products is known and pays, `fast.py` takes over; float64 is always done here.
+In float32, images of one or three channels are left to `thin.py`, and shapes for which an algorithm with fewer
+products is known and pays to `fast.py`. float64 is always done here.
 
 Images are taken in chunks that depend on the shapes alone, so results do not depend on the number of threads.
 """
@@ -13,6 +14,7 @@ Images are taken in chunks that depend on the shapes alone, so results do not de
 import numpy as np
 
 from ..checks import conv_output_size, conv_transpose_output_size
+from . import thin
 from .fast import Fast, Shape, fast
 from .jit import jit
 from .layout import channels_first, channels_last, swap_last, taps_first
@@ -101,6 +103,8 @@ def conv2d(x, weight, bias, stride=(1, 1), padding=(0, 0)):
     p, q = conv_output_size(h, kh, stride[0], padding[0]), conv_output_size(w, kw, stride[1], padding[1])
     if quick := _fast(x, weight.shape, (h, w), (p, q), stride, padding):
         return channels_first(quick.conv2d(channels_last(x), weight, bias))
+    if thin.pays(c, o, x.dtype):
+        return channels_first(thin.conv2d(channels_last(x), weight, bias, (p, q), stride, padding))
     images = channels_last(x).reshape(n, h, w * c)
     matrix = taps_first(weight).T
     y = np.empty((n, p, q, o), x.dtype)
@@ -159,6 +163,8 @@ def conv2d_weight_grad(x, gy, kernel_size, stride=(1, 1), padding=(0, 0)):
     if quick := _fast(x, (o, c, kh, kw), (h, w), (p, q), stride, padding):
         gw = quick.conv2d_weight_grad(channels_last(x), channels_last(gy))
         return swap_last(gw, kh * kw, c).reshape(o, c, kh, kw)
+    if thin.pays(c, o, x.dtype):
+        return thin.conv2d_weight_grad(channels_last(x), channels_last(gy), (kh, kw), stride, padding)
     images = channels_last(x).reshape(n, h, w * c)
     rows = channels_last(gy).reshape(n * p * q, o)
     taps = kh * kw * c

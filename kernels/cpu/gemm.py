@@ -47,51 +47,62 @@ HEIGHT = 96
 BREADTH = 256
 
 
+def sums_in_registers(builder, k, heads, along, b, b_step, start, start_step, c, c_step, ahead=None):
+    """Writes the loop over k of a tile: C = start + A B, a row for each of `heads` and WIDE columns.
+
+    Row r of A has its number i at heads[r] + along(i) floats; b_step floats lie between rows of B. Each step
+    asks the cache for one more line from `ahead` on.
+    """
+    every = [(r, v) for r in range(len(heads)) for v in range(VECTORS)]
+    places = [builder.add(builder.mul(INT(r), start_step), INT(v * LANES)) for r, v in every]
+    first = [load(builder, start, place) for place in places]
+
+    before = builder.block
+    loop, after = (builder.function.append_basic_block(name) for name in ("sum", "done"))
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    i = builder.phi(INT)
+    i.add_incoming(INT(0), before)
+    sums = [builder.phi(VECTOR) for _ in every]
+    row = builder.mul(i, b_step)
+    seen = [load(builder, b, builder.add(row, INT(v * LANES))) for v in range(VECTORS)]
+    if ahead is not None:
+        prefetch(builder, ahead, builder.mul(i, INT(LINE // 4)))
+    place = along(i)
+    numbers = [spread(builder, builder.load(builder.gep(head, [place]))) for head in heads]
+    new = [
+        multiply_add(builder, numbers[r], seen[v], total) for (r, v), total in zip(every, sums, strict=True)
+    ]
+    following = builder.add(i, INT(1))
+    i.add_incoming(following, loop)
+    for total, begun, added in zip(sums, first, new, strict=True):
+        total.add_incoming(begun, before)
+        total.add_incoming(added, loop)
+    builder.cbranch(builder.icmp_signed("<", following, k), loop, after)
+
+    builder.position_at_end(after)
+    for (r, v), total in zip(every, new, strict=True):
+        store(builder, total, c, builder.add(builder.mul(INT(r), c_step), INT(v * LANES)))
+
+
 @intrinsic(prefer_literal=True)
 def tile(typingctx, rows, transposed, k, a, a_step, b, start, start_step, c, c_step, ahead):
     """C = start + A B for `rows` rows and WIDE columns, with all sums in registers.
 
-    `rows` and `transposed` are literals; the others int64: addresses, and steps in floats between rows. B's
-    rows follow each other closely; A is (rows, k), or (k, rows) where transposed; start_step may be 0. Each
-    step asks the cache for one line from `ahead` on.
+    `rows` and `transposed` are literals; the others int64: addresses, and steps in floats between rows. A is
+    (rows, k), or (k, rows) where transposed; start_step may be 0.
     """
     count, flipped = rows.literal_value, transposed.literal_value
 
     def generate(context, builder, signature, args):
         _, _, k, a, a_step, b, start, start_step, c, c_step, ahead = args
         a, b, start, c, ahead = (pointer(builder, p) for p in (a, b, start, c, ahead))
-        every = [(r, v) for r in range(count) for v in range(VECTORS)]
-        places = [builder.add(builder.mul(INT(r), start_step), INT(v * LANES)) for r, v in every]
-        first = [load(builder, start, place) for place in places]
         heads = [builder.gep(a, [INT(r) if flipped else builder.mul(INT(r), a_step)]) for r in range(count)]
 
-        before = builder.block
-        loop, after = (builder.function.append_basic_block(name) for name in ("sum", "done"))
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        i = builder.phi(INT)
-        i.add_incoming(INT(0), before)
-        sums = [builder.phi(VECTOR) for _ in every]
-        row = builder.mul(i, INT(WIDE))
-        seen = [load(builder, b, builder.add(row, INT(v * LANES))) for v in range(VECTORS)]
-        prefetch(builder, ahead, builder.mul(i, INT(LINE // 4)))
-        along = builder.mul(i, a_step) if flipped else i
-        numbers = [spread(builder, builder.load(builder.gep(head, [along]))) for head in heads]
-        new = [
-            multiply_add(builder, numbers[r], seen[v], total)
-            for (r, v), total in zip(every, sums, strict=True)
-        ]
-        following = builder.add(i, INT(1))
-        i.add_incoming(following, loop)
-        for total, begun, added in zip(sums, first, new, strict=True):
-            total.add_incoming(begun, before)
-            total.add_incoming(added, loop)
-        builder.cbranch(builder.icmp_signed("<", following, k), loop, after)
+        def along(i):
+            return builder.mul(i, a_step) if flipped else i
 
-        builder.position_at_end(after)
-        for (r, v), total in zip(every, new, strict=True):
-            place = builder.add(builder.mul(INT(r), c_step), INT(v * LANES))
-            store(builder, total, c, place)
+        sums_in_registers(builder, k, heads, along, b, INT(WIDE), start, start_step, c, c_step, ahead)
         return context.get_dummy_value()
 
     return types.void(rows, transposed, *[types.int64] * 9), generate

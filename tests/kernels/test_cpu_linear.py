@@ -92,9 +92,9 @@ def test_infinities_and_nan_stay_in_their_rows():
 @pytest.mark.slow
 @pytest.mark.parametrize("simd", [name for name in vector.WIDTHS if name != vector.SIMD])
 def test_every_vector_width(simd):
-    """The tests of our own products and fast convolutions once more, in a process with other vectors."""
+    """The tests of our own products and fast convolutions  and thin layers once more, with other vectors."""
     here = Path(__file__).parent
-    files = [str(here / name) for name in ("test_cpu_linear.py", "test_cpu_fast.py")]
+    files = [str(here / name) for name in ("test_cpu_linear.py", "test_cpu_fast.py", "test_cpu_thin.py")]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", *files]
     done = subprocess.run(
         command, env=os.environ | {"RAWGAN_SIMD": simd}, capture_output=True, text=True, check=False
