@@ -5,8 +5,8 @@ matrix times the weights. `_scatter` is its adjoint: it adds the rows of such a 
 that a transposed convolution is a product followed by `_scatter`, with nothing multiplied by the zeros
 between strides. A window's row of taps is one run of channels-last memory.
 
-In float32, images of one or three channels are left to `thin.py`, and shapes for which an algorithm with fewer
-products is known and pays to `fast.py`. float64 is always done here.
+In float32, images of one or three channels are left to `thin.py`, and shapes for which an algorithm with
+fewer products is known and pays to `fast.py`. float64 is always done here.
 
 Images are taken in chunks that depend on the shapes alone, so results do not depend on the number of threads.
 """
