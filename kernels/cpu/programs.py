@@ -67,9 +67,10 @@ class Program:
     def apply(self, matrix: np.ndarray, values: Sequence[Value]) -> list[Value]:
         """The products of a matrix with values. Rows that differ in signs alone share their two halves."""
         made: dict[int, Value] = {}
+        sizes = abs(matrix).tolist()
         for i, row in enumerate(matrix):
             for j in range(i + 1, len(matrix)):
-                if i in made or j in made or not np.allclose(abs(row), abs(matrix[j])):
+                if i in made or j in made or sizes[i] != sizes[j]:
                     continue
                 halves = []
                 for sign in (1, -1):
