@@ -150,9 +150,11 @@ def _by_fourier(down, across, plane: Pair, width: int, kernel_width: int) -> Alg
         lengths = len(rows.pixels), len(columns.pixels)
         seen = [range(-m, n - m) for n, m in zip(lengths, middle, strict=True)]
         read = [range(line.shift, line.shift + len(line.taps)) for line in (rows, columns)]
-        phases.append(Phase(fourier(*seen, size, "image"), pixels, fourier(*read, size, "weight"), taps))
+        image = fourier(seen[0], seen[1], size, "image")
+        weight = fourier(read[0], read[1], size, "weight")
+        phases.append(Phase(image, pixels, weight, taps))
     ends = [range(-m, n - m) for n, m in zip(plane, middle, strict=True)]
-    result = fourier(*ends, size, "result")
+    result = fourier(ends[0], ends[1], size, "result")
     return Algorithm(f"Fourier {size}x{size}", tuple(phases), result, len(result.outputs), 1)
 
 

@@ -11,7 +11,7 @@ those whose B does not fit the second cache.
 from functools import cache
 
 import numpy as np
-from numba import carray
+from numba.np.numpy_support import carray
 
 from .gemm import WIDE, pack, panels_shape, product
 from .jit import entry, jit

@@ -60,7 +60,7 @@ class Program:
         """What the program computes, (outputs, inputs), float64."""
         values = list(np.eye(self.inputs))
         for terms in self.sums:
-            values.append(sum(c * values[v] for c, v in terms))
+            values.append(np.sum([c * values[v] for c, v in terms], axis=0))
         zero = np.zeros(self.inputs)
         return np.array([zero if v is None else values[v] for v in self.outputs]).reshape(-1, self.inputs)
 

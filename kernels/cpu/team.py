@@ -23,7 +23,8 @@ from functools import cache
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, types
+from numba import types
+from numba.np.numpy_support import carray
 
 from .jit import jit
 from .pool import thread_count

@@ -12,7 +12,7 @@ In ms of one core at batch 128, with windows copied out and without: conv2d "1@2
 import numpy as np
 from numba import types
 
-from .gemm import WIDE, pack, panels_shape, sums_in_registers
+from .gemm import WIDE, pack, panels_shape, sums_in_registers, tile_rows
 from .jit import jit
 from .layout import taps_first
 from .pool import run
@@ -93,8 +93,7 @@ def _correlate(x, gy, total, offsets, frame_shape, step, origin, start, stop):
             corner = address(frame) + 4 * (p * step[0] * frame_shape[1])
             t = 0
             while t < len(total):
-                rest = len(total) - t
-                rows = 6 if rest >= 10 or rest == 6 else 4 if rest >= 4 else 2 if rest >= 2 else 1
+                rows = tile_rows(len(total) - t)
                 for left in range(0, out, WIDE):
                     row = address(gy) + 4 * (((n * p_size + p) * q_size) * out + left)
                     to = address(total) + 4 * (t * out + left)
@@ -125,8 +124,7 @@ def _convolve(x, panels, y, offsets, frame_shape, step, origin, start, stop):
         for p in range(p_size):
             q = 0
             while q < q_size:
-                rest = q_size - q
-                rows = 6 if rest >= 10 or rest == 6 else 4 if rest >= 4 else 2 if rest >= 2 else 1
+                rows = tile_rows(q_size - q)
                 corner = address(frame) + 4 * (p * step[0] * frame_shape[1] + q * step[1])
                 for left in range(0, out, WIDE):
                     b = address(panels) + 4 * (left // WIDE) * (k + 1) * WIDE
