@@ -6,8 +6,8 @@
 
 The ladder, after Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008):
 
-- A tile of C, `ROWS` rows by `WIDE` columns, stays in registers while k runs: each step loads one row of B
-  once and each number of A once, for ROWS · WIDE multiply-adds.
+- A tile of C, 6 rows by `WIDE` columns, stays in registers while k runs: each step loads one row of B
+  once and each number of A once, for 6 · WIDE multiply-adds.
 - B is packed into panels WIDE columns wide, zero beyond its last column, so the tile reads it in one stream;
   a panel's first row is the bias, from which the sums start.
 - k is cut into blocks of at most `DEPTH`, so that a panel's block stays in the nearest cache; the rows into
@@ -153,8 +153,8 @@ def _tile(rows, transposed, k, a, a_step, b, start, start_step, c, c_step, ahead
 def _block(a, a_step, transposed, b, start, start_step, b_step, c, c_step, size, ahead, reach):
     """One block of `product`: start is where the sums begin, the panels' first rows (step 0) or C itself.
 
-    size: (m, n, k). b_step: floats between panels, for b and, where start_step is 0, for start. Asks for up to
-    `reach` bytes from `ahead` on and returns for how many it asked.
+    size: (m, n, k). b_step: floats between panels, for b and, where start_step is 0, for start. Asks for
+    up to `reach` bytes from `ahead` on and returns for how many it asked.
     """
     m, n, k = size
     spare = np.empty(6 * WIDE, np.float32)
