@@ -5,12 +5,17 @@ matrix times the weights. `_scatter` is its adjoint: it adds the rows of such a 
 that a transposed convolution is a product followed by `_scatter`, with nothing multiplied by the zeros
 between strides. A window's row of taps is one run of channels-last memory.
 
+In float32, images of one or three channels are left to `thin.py`, and shapes for which an algorithm with
+fewer products is known and pays to `fast.py`. float64 is always done here.
+
 Images are taken in chunks that depend on the shapes alone, so results do not depend on the number of threads.
 """
 
 import numpy as np
 
 from ..checks import conv_output_size, conv_transpose_output_size
+from . import thin
+from .fast import Fast, Shape, fast
 from .jit import jit
 from .layout import channels_first, channels_last, swap_last, taps_first
 from .pool import run, run_blocks, scratch, single_threaded_blas
@@ -83,11 +88,23 @@ def _chunk(images: int, places: int, row_bytes: int) -> int:
     return max(1, min(wanted, fitting, -(-images // 4)))
 
 
+def _fast(x, weight_shape, image, plane, stride, padding) -> Fast | None:
+    """The fast path where there is one; x gives the number of images and the dtype."""
+    if x.dtype != np.float32:
+        return None
+    o, c, *kernel = weight_shape
+    return fast(Shape(len(x), c, o, *map(tuple, (image, plane, kernel, stride, padding))))
+
+
 def conv2d(x, weight, bias, stride=(1, 1), padding=(0, 0)):
     """See CONTRACTS["conv2d"]."""
     n, c, h, w = x.shape
     o, _, kh, kw = weight.shape
     p, q = conv_output_size(h, kh, stride[0], padding[0]), conv_output_size(w, kw, stride[1], padding[1])
+    if quick := _fast(x, weight.shape, (h, w), (p, q), stride, padding):
+        return channels_first(quick.conv2d(channels_last(x), weight, bias))
+    if thin.pays(c, o, x.dtype):
+        return channels_first(thin.conv2d(channels_last(x), weight, bias, (p, q), stride, padding))
     images = channels_last(x).reshape(n, h, w * c)
     matrix = taps_first(weight).T
     y = np.empty((n, p, q, o), x.dtype)
@@ -116,6 +133,8 @@ def conv_transpose2d(x, weight, bias, stride=(1, 1), padding=(0, 0), output_padd
     _, o, kh, kw = weight.shape
     out_h = conv_transpose_output_size(h, kh, stride[0], padding[0], output_padding[0])
     out_w = conv_transpose_output_size(w, kw, stride[1], padding[1], output_padding[1])
+    if quick := _fast(x, weight.shape, (out_h, out_w), (h, w), stride, padding):
+        return channels_first(quick.conv_transpose2d(channels_last(x), weight, bias))
     rows = channels_last(x).reshape(n * h * w, c)
     matrix = taps_first(weight)
     shift = np.zeros(o, x.dtype) if bias is None else np.ascontiguousarray(bias)
@@ -141,6 +160,11 @@ def conv2d_weight_grad(x, gy, kernel_size, stride=(1, 1), padding=(0, 0)):
     n, c, h, w = x.shape
     _, o, p, q = gy.shape
     kh, kw = kernel_size
+    if quick := _fast(x, (o, c, kh, kw), (h, w), (p, q), stride, padding):
+        gw = quick.conv2d_weight_grad(channels_last(x), channels_last(gy))
+        return swap_last(gw, kh * kw, c).reshape(o, c, kh, kw)
+    if thin.pays(c, o, x.dtype):
+        return thin.conv2d_weight_grad(channels_last(x), channels_last(gy), (kh, kw), stride, padding)
     images = channels_last(x).reshape(n, h, w * c)
     rows = channels_last(gy).reshape(n * p * q, o)
     taps = kh * kw * c

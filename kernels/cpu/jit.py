@@ -7,9 +7,12 @@ condition else b`, both computed before; the types of both must be those of the 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from numba import njit
+from numba import cfunc, njit, types
+
+from .vector import SIMD
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 
@@ -19,12 +22,25 @@ cached = True
 def jit(function: Callable[..., Any]) -> Any:
     """Compiles on the first call with new argument types.
 
+    Numba keeps compiled code by a function's name, and knows nothing of RAWGAN_SIMD: so the name says it.
+
     Numba raises at once where neither the module's folder nor the user's cache folder can be written; there
     the function is compiled anew by each process.
     """
+    return _compiled(njit, function, **OPTIONS)
+
+
+def entry(function: Callable[[int, int], None]) -> int:
+    """The address of a function (int64, int64), compiled now, for threads outside the interpreter."""
+    signature = types.void(types.int64, types.int64)
+    return _compiled(partial(cfunc, signature), function, error_model="numpy").address
+
+
+def _compiled(compiler: Callable[..., Any], function: Callable[..., Any], **options: Any) -> Any:
     global cached
+    function.__qualname__ += f"_{SIMD}"
     try:
-        return njit(cache=True, **OPTIONS)(function)
+        return compiler(cache=True, **options)(function)
     except RuntimeError:
         cached = False
-        return njit(**OPTIONS)(function)
+        return compiler(**options)(function)

@@ -18,7 +18,7 @@ def info() -> dict[str, Any]:
     from llvmlite import binding as llvm
     from threadpoolctl import threadpool_info
 
-    from . import jit, linear  # noqa: F401
+    from . import jit, linear, vector  # noqa: F401
 
     features = llvm.get_host_cpu_features()
     wanted = ("sse4.2", "avx", "avx2", "fma", "avx512f", "neon", "sve")
@@ -29,6 +29,7 @@ def info() -> dict[str, Any]:
         "blas": ", ".join(blas) or "unknown",
         "cpu": f"{_model()} ({llvm.get_host_cpu_name()})",
         "instructions": [name for name in wanted if features.get(name)],
+        "simd": vector.SIMD,
         "cache": jit.cached,
     }
 

@@ -14,7 +14,7 @@ from numba import extending, float64, uint64
 
 from .jit import jit
 from .layout import channels_first, channels_last
-from .pool import run_blocks
+from .pool import run, run_blocks
 
 LOW = 0xFFFFFFFF
 PIECE = 2048  # numbers at a time: a few arrays of 16 KB
@@ -177,6 +177,19 @@ def _drop(x, y, start, stop, threshold, keep, stream):
 
 
 @jit
+def _drop_maps(x, y, n, words, threshold, keep):
+    """y[n] = x[n] / keep in the maps whose word says so, 0 in the others."""
+    zero = keep - keep
+    word = words[n]
+    for i in range(x.shape[1]):
+        for j in range(x.shape[2]):
+            xs, ys = x[n, i, j], y[n, i, j]
+            for c in range(xs.size):
+                value = xs[c] / keep
+                ys[c] = value if word[c] >= threshold else zero
+
+
+@jit
 def _raw(out, start, stop, stream):
     whole = (stop - start) // 4 * 4
     _words(out[start : start + whole], np.uint64(start // 4), stream)
@@ -217,9 +230,14 @@ def dropout(x, p, key, draw, channels=False):
     threshold = round(p * 2**32)
     keep = x.dtype.type(1 - p)
     if channels:
-        word = philox_words(np.empty(x.shape[:2], np.uint32), key, draw)
-        kept = (word.astype(np.uint64) >= np.uint64(threshold)).reshape(*x.shape[:2], *[1] * (x.ndim - 2))
-        return np.where(kept, x / keep, x.dtype.type(0))
+        words = philox_words(np.empty(x.shape[:2], np.uint32), key, draw)
+        if x.ndim != 4:
+            kept = (words >= threshold).reshape(*x.shape[:2], *[1] * (x.ndim - 2))
+            return np.where(kept, x / keep, x.dtype.type(0))
+        images = channels_last(x)
+        y = np.empty_like(images)
+        run(lambda i: _drop_maps(images, y, i, words, threshold, keep), len(x))
+        return channels_first(y)
     rows = channels_last(x) if x.ndim == 4 else np.ascontiguousarray(x)
     y = np.empty_like(rows)
     source, target, stream = rows.reshape(-1), y.reshape(-1), _stream(key, draw)

@@ -251,6 +251,6 @@ def test_examples_in_docstrings(name):
 
 def test_info_says_what_runs():
     info = kernels.info()
-    assert set(info) == {"numba", "threads", "blas", "cpu", "instructions", "cache"}
+    assert set(info) == {"numba", "threads", "blas", "cpu", "instructions", "simd", "cache"}
     assert info["threads"] >= 1
     assert isinstance(info["instructions"], list)

@@ -1,0 +1,227 @@
+"""Convolutions by the algorithms of `bilinear.py`: three transforms and a matrix product for each plane.
+
+With u = U x, v = V w and d = D gy as matrices u[p] (N · tiles, phases · C), v[p] (O, phases · C) and
+d[p] (N · tiles, O) for each plane p:
+
+    y = Dᵀ(u[p] v[p]ᵀ),    gx = Uᵀ(d[p] v[p]),    gw = Vᵀ(d[p]ᵀ u[p]).
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from .bilinear import Algorithm, algorithm
+from .gemm import pack, panels_shape, product
+from .jit import jit
+from .layout import taps_first
+from .pool import run, scratch
+from .transform import BLOCK, compiled, transform
+from .vector import address
+
+GAIN = 1.5
+ROWS = 16
+PAD = 16  # floats beyond a row, lest rows fall on each other in the cache
+
+
+@jit
+def _times(a, a_transposed, b, b_transposed, panels, c, first, last):
+    """c[p] = a[p] b[p] for matrices inside larger arrays, first ≤ p < last."""
+    m, n = c.shape[1:]
+    k = panels.shape[1] - 1
+    reach, other_reach = a.shape[1] * a.strides[1], b.shape[1] * b.strides[1]
+    for p in range(first, last):
+        pack(b[p], b_transposed, panels[0, 0, :0], panels)
+        following = min(p + 1, last - 1)
+        product(
+            address(a[p]),
+            a.strides[1] // 4,
+            a_transposed,
+            address(panels),
+            address(c[p]),
+            c.strides[1] // 4,
+            m,
+            n,
+            k,
+            address(b[following]),
+            other_reach,
+            address(a[following]),
+            reach,
+        )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A convolution's sizes: x (images, height, width, into), y (images, p, q, out)."""
+
+    images: int
+    into: int
+    out: int
+    image: tuple[int, int]
+    plane: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+
+    def algorithm(self) -> Algorithm | None:
+        """The algorithm that pays for this shape, or None.
+
+        Transforms and memory cost about what a third of the products would, so fewer are to be at least
+        1.5 times fewer; a matrix product of fewer rows than ROWS waits for its weights.
+        """
+        if self.into % BLOCK or self.out % BLOCK:
+            return None
+        found = algorithm(self.image, self.plane, self.kernel, self.stride, self.padding)
+        direct = self.plane[0] * self.plane[1] * self.kernel[0] * self.kernel[1]
+        if found is None or direct < GAIN * found.products or self.images * found.tiles < ROWS:
+            return None
+        return found
+
+
+TASKS = 16  # parts of a transform
+
+
+def _each(count: int, task) -> None:
+    """task(first, last) over parts of range(count)."""
+    size = max(1, -(-count // TASKS))
+    run(lambda i: task(i * size, min(count, (i + 1) * size)), -(-count // size))
+
+
+def _over(parts, near, near_step, far, far_step, count, shift):
+    """far = the programs of near, for each image; `transform` runs them."""
+    source, target = near.ctypes.data, far.ctypes.data
+
+    def task(first, last):
+        for steps, _, places, others in parts:
+            transform(steps, source, near_step, places, target, far_step, others, first, last, shift)
+
+    _each(count, task)
+
+
+def _back(parts, far, far_step, near, near_step, count, shift):
+    """near = the transposed programs of far."""
+    source, target = far.ctypes.data, near.ctypes.data
+
+    def task(first, last):
+        for _, steps, places, others in parts:
+            transform(steps, source, far_step, others, target, near_step, places, first, last, shift)
+
+    _each(count, task)
+
+
+class Fast:
+    """One convolution's fast algorithm, ready to run: weights (out, into, *kernel), images channels-last."""
+
+    def __init__(self, shape: Shape, known: Algorithm):
+        self.shape, self.known = shape, known
+        self.rows = shape.images * known.tiles
+        self.wide = shape.into * len(known.phases)
+        self.taps = shape.kernel[0] * shape.kernel[1]
+        u_row, d_row = self.wide + PAD, shape.out + PAD
+        self.u_step, self.d_step = known.tiles * u_row, known.tiles * d_row
+        plane, tile = np.divmod(np.arange(known.planes * known.tiles), known.tiles)
+        u_places = plane * (self.rows * u_row + PAD) + tile * u_row
+        d_places = plane * (self.rows * d_row + PAD) + tile * d_row
+        v_places = np.arange(known.planes) * (shape.out * self.wide + PAD)
+        outputs = np.arange(shape.plane[0] * shape.plane[1]) * shape.out
+
+        def both(program, near, far):
+            near = np.array(near, np.int64)
+            return compiled(program), compiled(program.transpose()), near, far
+
+        self.image = [
+            both(phase.image, np.array(phase.pixels) * shape.into, u_places + f * shape.into)
+            for f, phase in enumerate(known.phases)
+        ]
+        self.weight = [
+            both(phase.weight, np.array(phase.taps) * shape.into, v_places + f * shape.into)
+            for f, phase in enumerate(known.phases)
+        ]
+        self.result = [both(known.result, outputs, d_places)]
+        self.no_shift = np.zeros(max(shape.into, shape.out), np.float32)
+
+    def _planes(self, name, rows, columns, pad):
+        """Room for a matrix for each plane; neither rows nor planes lie a power of 2 apart."""
+        planes, row = self.known.planes, columns + pad
+        room = scratch(name, (planes, rows * row + PAD), np.dtype(np.float32))
+        return room[:, : rows * row].reshape(planes, rows, row)[:, :, :columns]
+
+    def _u(self):
+        return self._planes("u", self.rows, self.wide, PAD)
+
+    def _d(self):
+        return self._planes("d", self.rows, self.shape.out, PAD)
+
+    def _v(self):
+        return self._planes("v", self.shape.out, self.wide, 0)
+
+    def _images(self, x):
+        """u = U x."""
+        u = self._u()
+        into = self.shape.into
+        _over(self.image, x, x[0].size, u, self.u_step, len(x), self.no_shift[:into])
+        return u
+
+    def _results(self, y):
+        """d = D y."""
+        d = self._d()
+        out = self.shape.out
+        _over(self.result, y, y[0].size, d, self.d_step, len(y), self.no_shift[:out])
+        return d
+
+    def _weights(self, weight):
+        """v = V w."""
+        v = self._v()
+        taps = taps_first(weight)
+        into = self.shape.into
+        _over(self.weight, taps, taps.shape[1], v, self.wide, len(taps), self.no_shift[:into])
+        return v
+
+    def conv2d(self, x, weight, bias):
+        """y = Dᵀ(u vᵀ) + bias, (N, P, Q, O)."""
+        s = self.shape
+        u, v = self._images(x), self._weights(weight)
+        d = self._d()
+        _multiply(u, False, v, True, d)
+        y = np.empty((s.images, *s.plane, s.out), x.dtype)
+        shift = self.no_shift[: s.out] if bias is None else np.ascontiguousarray(bias)
+        _back(self.result, d, self.d_step, y, y[0].size, s.images, shift)
+        return y
+
+    def conv_transpose2d(self, y, weight, bias):
+        """x = Uᵀ(d v) + bias, (N, H, W, C)."""
+        s = self.shape
+        d, v = self._results(y), self._weights(weight)
+        u = self._u()
+        _multiply(d, False, v, False, u)
+        x = np.empty((s.images, *s.image, s.into), y.dtype)
+        shift = self.no_shift[: s.into] if bias is None else np.ascontiguousarray(bias)
+        _back(self.image, u, self.u_step, x, x[0].size, s.images, shift)
+        return x
+
+    def conv2d_weight_grad(self, x, y):
+        """gw = Vᵀ(dᵀ u), (O, taps, C)."""
+        s = self.shape
+        u, d = self._images(x), self._results(y)
+        v = self._v()
+        _multiply(d, True, u, False, v)
+        gw = np.empty((s.out, self.taps, s.into), x.dtype)
+        _back(self.weight, v, self.wide, gw, gw[0].size, s.out, self.no_shift[: s.into])
+        return gw
+
+
+def _multiply(a, a_transposed, b, b_transposed, c):
+    """c[p] = a[p] b[p] for every plane."""
+    shape = panels_shape(a.shape[1] if a_transposed else a.shape[2], c.shape[2])
+
+    def task(first, last):
+        _times(a, a_transposed, b, b_transposed, scratch("panels", shape, c.dtype), c, first, last)
+
+    _each(len(c), task)
+
+
+@cache
+def fast(shape: Shape) -> Fast | None:
+    """The fast path of this shape, or None where it does not pay."""
+    known = shape.algorithm()
+    return Fast(shape, known) if known else None

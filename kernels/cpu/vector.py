@@ -1,0 +1,119 @@
+"""Vectors as explicit LLVM, for the few loops whose registers must be laid out by hand.
+
+Numba turns plain loops into vectors by itself, but it does not keep a tile of sums in registers over a loop;
+on AVX-512 it also stops at half the width. The intrinsics of this column are written with the helpers here,
+over `<lanes x float>` values, and reach memory by address: `address(array)` inside a compiled function.
+
+`SIMD` names the row of `WIDTHS` in use, chosen from what the processor has, or by RAWGAN_SIMD.
+LLVM lowers vectors wider than the machine's registers to several of them, so every row runs everywhere; a row
+that does not fit is only slower.
+"""
+
+import os
+from typing import Any
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import extending, types
+
+from ..errors import ConfigError
+
+# An intrinsic is called without its first argument, which type checkers cannot know.
+intrinsic: Any = extending.intrinsic
+
+# name: (what the processor must have, float32 lanes of a register, registers to a row of a tile). A tile of
+# 6 rows fills the 32 registers of AVX-512 with 24 sums and the 16 of the others with 12.
+WIDTHS: dict[str, tuple[tuple[str, ...], int, int]] = {
+    "avx512": (("avx512f", "fma"), 16, 4),
+    "avx2": (("avx2", "fma"), 8, 2),
+    "portable": ((), 4, 2),
+}
+
+
+def _chosen() -> str:
+    name = os.environ.get("RAWGAN_SIMD")
+    if name is None:
+        features = binding.get_host_cpu_features()
+        return next(n for n, (needs, _, _) in WIDTHS.items() if all(features.get(need) for need in needs))
+    if name not in WIDTHS:
+        raise ConfigError(f"RAWGAN_SIMD: got {name!r}; takes {', '.join(WIDTHS)}")
+    return name
+
+
+SIMD = _chosen()
+LANES, VECTORS = WIDTHS[SIMD][1:]
+
+FLOAT = ir.FloatType()
+VECTOR = ir.VectorType(FLOAT, LANES)
+INT = ir.IntType(64)
+
+
+def pointer(builder: Any, address: Any) -> Any:
+    return builder.inttoptr(address, FLOAT.as_pointer())
+
+
+def constant(value: float) -> Any:
+    """The same number in every lane."""
+    return ir.Constant(VECTOR, [float(np.float32(value))] * LANES)
+
+
+def load(builder: Any, base: Any, offset: Any) -> Any:
+    """The vector at base + offset floats, which need not be aligned."""
+    place = builder.bitcast(builder.gep(base, [offset]), VECTOR.as_pointer())
+    return builder.load(place, align=4)
+
+
+def store(builder: Any, vector: Any, base: Any, offset: Any) -> None:
+    place = builder.bitcast(builder.gep(base, [offset]), VECTOR.as_pointer())
+    builder.store(vector, place, align=4)
+
+
+def spread(builder: Any, number: Any) -> Any:
+    """A vector of one number."""
+    undefined = ir.Constant(VECTOR, ir.Undefined)
+    single = builder.insert_element(undefined, number, ir.IntType(32)(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return builder.shuffle_vector(single, undefined, zeros)
+
+
+def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """a · b + c, in one instruction where the processor has it."""
+    name = f"llvm.fmuladd.v{LANES}f32"
+    function = builder.module.globals.get(name)
+    if function is None:
+        kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+        function = ir.Function(builder.module, kind, name)
+    return builder.call(function, [a, b, c])
+
+
+def prefetch(builder: Any, base: Any, offset: Any) -> None:
+    """Asks for the cache line at base + offset floats, whoever owns it; no address is wrong."""
+    name = "llvm.prefetch.p0"
+    function = builder.module.globals.get(name)
+    if function is None:
+        word = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [FLOAT.as_pointer(), word, word, word])
+        function = ir.Function(builder.module, kind, name)
+    read, keep, data = (ir.IntType(32)(n) for n in (0, 3, 1))
+    builder.call(function, [builder.gep(base, [offset]), read, keep, data])
+
+
+@intrinsic
+def address(typingctx, array):
+    """Where an array's first element is. The array must outlive the use of it."""
+
+    def generate(context, builder, signature, args):
+        view = context.make_array(array)(context, builder, args[0])
+        return builder.ptrtoint(view.data, INT)
+
+    return types.int64(array), generate
+
+
+@intrinsic
+def floats(typingctx, place):
+    """The pointer to float32 at an address, for `numba.carray`."""
+
+    def generate(context, builder, signature, args):
+        return pointer(builder, args[0])
+
+    return types.CPointer(types.float32)(types.int64), generate

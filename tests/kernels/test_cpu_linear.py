@@ -1,0 +1,102 @@
+"""Our matrix product: every form and ragged size against float64, the same bits from any team."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rawgan import kernels
+from rawgan.kernels.cpu import linear, team, vector
+from rawgan.kernels.cpu.gemm import BREADTH, DEPTH, HEIGHT, WIDE
+
+SIZES = st.integers(1, 40) | st.sampled_from([WIDE, 2 * WIDE + 1, HEIGHT + 5, BREADTH + 3, 2 * DEPTH + 1])
+
+
+def matrix(rng, rows, columns, order):
+    """In C order, transposed, or neither."""
+    if order == "T":
+        return rng.standard_normal((columns, rows), np.float32).T
+    if order == "strided":
+        return rng.standard_normal((rows, 2 * columns), np.float32)[:, ::2]
+    return rng.standard_normal((rows, columns), np.float32)
+
+
+ORDERS = st.sampled_from(["C", "T", "strided"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(SIZES, SIZES, SIZES, ORDERS, ORDERS, st.booleans(), st.integers(0, 2**32 - 1))
+@example(256, 128, 128, "C", "T", True, 0)
+@example(128, 784, 128, "T", "C", False, 1)
+def test_every_form_agrees_with_float64(m, k, n, a_order, b_order, biased, seed):
+    rng = np.random.default_rng(seed)
+    a, b = matrix(rng, m, k, a_order), matrix(rng, k, n, b_order)
+    bias = rng.standard_normal(n, np.float32) if biased else None
+    got = linear._product(a, b, bias)
+    wanted = a.astype(np.float64) @ b.astype(np.float64) + (0 if bias is None else bias)
+    assert got.dtype == np.float32
+    assert got.shape == wanted.shape
+    assert np.abs(got - wanted).max() <= 1e-5 * max(1, np.abs(wanted).max())
+
+
+FORMS = [(256, 128, 128), (128, 784, 128), (128, 128, 784), (2000, 64, 40), (7, 300, 500), (256, 1, 128)]
+
+
+@pytest.mark.parametrize(("m", "k", "n"), FORMS)
+def test_the_same_bits_from_any_team(m, k, n, monkeypatch):
+    rng = np.random.default_rng(0)
+    a, b, bias = (rng.standard_normal(shape, np.float32) for shape in ((m, k), (k, n), (n,)))
+    results = []
+    for threads in (1, 2, 4):
+        crew = team.Team(threads)
+        monkeypatch.setattr(linear, "team", lambda crew=crew: crew)
+        results += [linear._product(a, b, bias) for _ in range(20)]
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)
+
+
+def test_several_callers_at_once():
+    rng = np.random.default_rng(0)
+    x, weight, bias = (rng.standard_normal(s, np.float32) for s in ((256, 128), (128, 128), (128,)))
+    wanted = kernels.dense(x, weight, bias)
+    wrong = []
+
+    def call():
+        for _ in range(200):
+            if not np.array_equal(kernels.dense(x, weight, bias), wanted):
+                wrong.append(threading.current_thread().name)
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_infinities_and_nan_stay_in_their_rows():
+    a = np.ones((64, 64), np.float32)
+    a[3, 5], a[7, 9] = np.nan, np.inf
+    y = kernels.matmul(a, np.ones((64, 70), np.float32))
+    assert np.isnan(y[3]).all()
+    assert np.isinf(y[7]).all()
+    assert np.isfinite(np.delete(y, [3, 7], axis=0)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("simd", [name for name in vector.WIDTHS if name != vector.SIMD])
+def test_every_vector_width(simd):
+    """The tests of our own products and fast convolutions  and thin layers once more, with other vectors."""
+    here = Path(__file__).parent
+    files = [str(here / name) for name in ("test_cpu_linear.py", "test_cpu_fast.py", "test_cpu_thin.py")]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", *files]
+    done = subprocess.run(
+        command, env=os.environ | {"RAWGAN_SIMD": simd}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
