@@ -12,6 +12,7 @@ used either, for the same reason: inside `run` it works on one thread, and the p
 import os
 import threading
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from functools import cache
 from itertools import count as counter
 from itertools import product
@@ -62,7 +63,7 @@ class Pool:
 
     def __init__(self, threads: int):
         self.threads = threads
-        self._jobs: SimpleQueue[_Job] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[Context, _Job]] = SimpleQueue()
         self._inside = threading.local()
         for i in range(threads - 1):
             threading.Thread(target=self._serve, name=f"rawgan-{i}", daemon=True).start()
@@ -70,9 +71,9 @@ class Pool:
     def _serve(self) -> None:
         self._inside.worker = True
         while True:
-            job = self._jobs.get()
-            job.work()
-            del job
+            context, job = self._jobs.get()
+            context.run(job.work)
+            del context, job
 
     def run(self, task: Callable[[int], None], count: int) -> None:
         helpers = min(self.threads, count) - 1
@@ -82,7 +83,7 @@ class Pool:
             return
         job = _Job(task, count)
         for _ in range(helpers):
-            self._jobs.put(job)
+            self._jobs.put((copy_context(), job))  # the caller's np.errstate holds in the helpers too
         job.work()
         job.finished.acquire()
         if job.error is not None:

@@ -79,3 +79,17 @@ def test_blas_threads_are_given_back():
     with pytest.raises(ZeroDivisionError), pool.single_threaded_blas:
         _ = 1 // 0
     assert [b["num_threads"] for b in threadpool_info() if b["user_api"] == "blas"] == before
+
+
+def test_helpers_take_over_how_the_caller_wants_numpy_to_warn():
+    crew = pool.Pool(3)
+    gate = threading.Barrier(3)
+    seen = []
+
+    def task(i):
+        gate.wait(10)  # one part for each thread
+        seen.append(np.geterr()["over"])
+
+    with np.errstate(over="raise"):
+        crew.run(task, 3)
+    assert seen == ["raise"] * 3

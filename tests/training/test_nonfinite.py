@@ -93,7 +93,6 @@ def test_a_value_is_named(name, player):
 
 def test_a_gradient_rule_is_named_and_not_the_operations_that_it_calls():
     """Conv2d's gradient of x is itself a conv_transpose2d of gradients: 1e10 · 1e30 there."""
-    warnings.simplefilter("ignore")  # the threads of the convolutions have NumPy's warnings on
     G = nn.Sequential(nn.Dense(4, 9), nn.Reshape((1, 3, 3)))
     conv = nn.Conv2d(1, 1, 1)
     conv.weight.copy_(0 * conv.weight.data + 1e30)
