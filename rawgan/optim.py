@@ -72,7 +72,7 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """NumPy copies of the state: {"steps": (parameters,), "m.0": ..., "v.0": ..., "m.1": ...}."""
-        out = {"steps": np.array(self.steps, np.int64)}
+        out = {"steps": np.array(self.steps, np.int64), "lr": np.array(self.lr)}
         for i, state in enumerate(self.state):
             for slot, value in state.items():
                 out[f"{slot}.{i}"] = np.array(arrays.to_numpy(value), order="C")
@@ -92,7 +92,7 @@ class Optimizer:
                     f"{type(self).__name__}: saved {key} has shape {np.shape(value)}, "
                     f"expected {own[key].shape}"
                 )
-        self.steps = [int(n) for n in saved["steps"]]
+        self.steps, self.lr = [int(n) for n in saved["steps"]], float(saved["lr"])
         for i, state in enumerate(self.state):
             for slot, value in state.items():
                 value[...] = arrays.asarray(saved[f"{slot}.{i}"], value.dtype, arrays.device_of(value))

@@ -13,7 +13,7 @@ from rawgan import arrays
 from rawgan.arrays import Array
 from rawgan.engine.mode import MODE
 from rawgan.engine.tensor import Tensor, tensor
-from rawgan.kernels.errors import DeviceError, GradientError
+from rawgan.kernels.errors import DeviceError, GradientError, RawganError, ShapeError
 
 _sequence = itertools.count()
 
@@ -138,7 +138,10 @@ class Op:
         if guests or plain:
             first = _settle(self.name, values, guests, first)
         xp = arrays.namespace(first)
-        y = self.value(xp, *values, **attrs)
+        try:
+            y = self.value(xp, *values, **attrs)
+        except ValueError as error:
+            raise self._misfit(values, error) from None
         kept: Sequence = ()
         if self.keeps:
             y, *kept = y
@@ -189,6 +192,13 @@ class Op:
             saved["shapes"] = [v.shape for v in values]
         out._node = node
         return out, kept
+
+    def _misfit(self, values: list, error: ValueError) -> ValueError:
+        """NumPy's complaint about shapes as one that names the operation; rawgan's own stay as they are."""
+        if isinstance(error, RawganError):
+            return error
+        shapes = " and ".join(str(tuple(v.shape)) for v in values if hasattr(v, "shape"))
+        return ShapeError(f"{self.name}: shapes {shapes} do not fit each other: {error}")
 
     def _plan(self, i: int) -> tuple[tuple[str, int, int], ...]:
         """What the gradient of input i needs saved: (name, where it comes from, which one)."""

@@ -36,8 +36,11 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         tables = {table: self.__dict__.get(table) for table in ("_parameters", "_buffers", "_children")}
-        if isinstance(value, Tensor):
-            place = "_parameters"
+        known = name in (tables["_parameters"] or ())
+        if isinstance(value, Tensor) and value._node is None and (value._leaf or known):
+            place = (
+                "_parameters"  # other Tensors, such as an activation kept to look at, are plain attributes
+            )
         elif isinstance(value, Module):
             place = "_children"
         else:  # an array is a buffer only under a name that `buffer` has made one

@@ -14,7 +14,7 @@ import numpy as np
 
 from rawgan import arrays, nn, optim, rng
 from rawgan.engine import Tensor, no_grad
-from rawgan.kernels.errors import CheckpointError
+from rawgan.kernels.errors import CheckpointError, ShapeError
 from rawgan.losses import adversarial
 from rawgan.recipes import Recipe
 from rawgan.recipes.base import PLAYERS
@@ -74,6 +74,11 @@ class Trainer:
                 before = self.layers.state()
                 with contextlib.nullcontext() if last else no_grad():
                     fake = self.generator(z)
+                if fake.shape != real.shape:
+                    raise ShapeError(
+                        f"the generator makes {fake.shape} of noise {z.shape}, the data is {real.shape}; "
+                        "end it with nn.Reshape(...)"
+                    )
                 d_row = self._turn("discriminator", lambda f, r=real: self._d_loss(r, f), fake, z, before)
             with nn.frozen(self.discriminator):
                 g_row = self._turn("generator", self._g_loss, fake, z, before)
