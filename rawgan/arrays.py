@@ -129,9 +129,13 @@ def float_dtype(dtype: Any) -> np.dtype:
     return found
 
 
-@functools.cache
 def is_float(dtype: Any) -> bool:
     """Whether an array's dtype, of whichever module, is float32 or float64."""
+    return _is_float(type(dtype), dtype)
+
+
+@functools.cache
+def _is_float(kind: type, dtype: Any) -> bool:  # with the class, as dtypes of two modules may not be compared
     return str(dtype).rpartition(".")[2] in FLOATS
 
 
@@ -155,9 +159,6 @@ def scatter_add(shape: tuple[int, ...], index: Any, values: Array) -> Array:
     else:
         xp.add.at(out, index, values)
     return out
-
-
-# Devices ----------------------------------------------------------------------------
 
 
 def _backend(device: str) -> Backend:
@@ -216,8 +217,6 @@ def use_device(device: str) -> Iterator[str]:
         _device.reset(token)
 
 
-# NumPy ------------------------------------------------------------------------------
-
 register(
     Backend(
         kind="cpu",
@@ -228,9 +227,6 @@ register(
         device=lambda array: "cpu",
     )
 )
-
-
-# CuPy -------------------------------------------------------------------------------
 
 
 def _cupy_class() -> tuple[type, ...]:

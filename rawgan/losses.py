@@ -15,22 +15,23 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rawgan import arrays, ops, rng
-from rawgan.engine import Tensor, grad
+from rawgan.engine import Tensor, grad, tensor
 from rawgan.kernels.errors import ConfigError, ShapeError
 from rawgan.ops.arithmetic import raw
 
 
+def _tensor(x: Any) -> Tensor:
+    return x if type(x) is Tensor else tensor(x)
+
+
 def bce(probabilities: Any, targets: Any) -> Tensor:
     """Mean of −t log p − (1 − t) log(1 − p); finite at p = 0 and p = 1, where log 0 counts as −100."""
-    return ops.mean(ops.bce(probabilities, targets))
+    return ops.mean(ops.bce(_tensor(probabilities), targets))
 
 
 def bce_with_logits(logits: Any, targets: Any) -> Tensor:
     """Mean cross-entropy of σ(logits) against targets in [0, 1]; exact for any finite logit."""
-    return ops.mean(ops.bce_with_logits(logits, targets))
-
-
-# Adversarial objectives --------------------------------------------------------------
+    return ops.mean(ops.bce_with_logits(_tensor(logits), targets))
 
 
 class Game(NamedTuple):
@@ -86,7 +87,7 @@ OBJECTIVES: dict[str, tuple[Game, Game | None]] = {
         None,
     ),
     "wasserstein": (  # Arjovsky et al. 2017, equation 2
-        Game(lambda s: -s, lambda s: +1.0 * s, lambda s: -s, "D: −D(x) + D(G(z));  G: −D(G(z))"),
+        Game(lambda s: -s, lambda s: s, lambda s: -s, "D: −D(x) + D(G(z));  G: −D(G(z))"),
         None,
     ),
 }
@@ -104,11 +105,11 @@ class Objective:
 
     def discriminator(self, real: Any, fake: Any) -> Tensor:
         """D's loss: the mean over the real outputs plus the mean over the fake ones."""
-        return ops.mean(self.game.real(real)) + ops.mean(self.game.fake(fake))
+        return ops.mean(self.game.real(_tensor(real))) + ops.mean(self.game.fake(_tensor(fake)))
 
     def generator(self, fake: Any) -> Tensor:
         """G's loss on D's outputs for fake examples."""
-        return ops.mean(self.game.generator(fake))
+        return ops.mean(self.game.generator(_tensor(fake)))
 
     def verdict(self, outputs: Any) -> float:
         """D's mean answer: a probability of being real for the cross-entropy games, else its raw score."""
@@ -139,9 +140,6 @@ def adversarial(name: str, probabilities: bool = False) -> Objective:
             "'saturating' or 'non_saturating'"
         )
     return Objective(name, probability, True)
-
-
-# Regularisers ------------------------------------------------------------------------
 
 
 def _slope(D: Callable, x: Tensor) -> Tensor:

@@ -173,9 +173,6 @@ class Adam(Optimizer):
 OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad, "adam": Adam}
 
 
-# Clipping ------------------------------------------------------------------------------
-
-
 def grad_norms(params: Iterable[Tensor]) -> list[float]:
     """The Euclidean norm of each parameter's gradient (0 where there is none), summed in float64."""
     return [math.sqrt(kernels.sum_squares(p.grad)) if p.grad is not None else 0.0 for p in params]

@@ -224,3 +224,12 @@ def test_unknown_objectives():
         if probability is None:
             with pytest.raises(ConfigError, match="leave out the final sigmoid"):
                 losses.adversarial(name, probabilities=True)
+
+
+@pytest.mark.parametrize("loss", [losses.bce, losses.bce_with_logits])
+def test_a_loss_is_a_tensor_of_its_predictions_dtype(loss):
+    assert type(loss([0.25, 0.5], [0, 1])) is rawgan.Tensor
+    p = rawgan.tensor([[0.5]], requires_grad=True)
+    assert loss(p, np.ones((1, 1))).dtype == np.float32
+    assert loss(p, rawgan.tensor(np.ones((1, 1)))).dtype == np.float32
+    assert type(losses.adversarial("hinge").generator(np.ones((2, 1)))) is rawgan.Tensor

@@ -7,18 +7,27 @@ from .layout import flat, packed, packed_like
 from .pool import run_blocks
 
 
+# With slope 0 nothing is multiplied: 0 · ∞ would be NaN, and 0 · −1 is −0.
 @jit
 def _leaky_relu(x, y, slope, start, stop):
     xs, ys = x[start:stop], y[start:stop]
-    for i in range(xs.size):
-        ys[i] = xs[i] if xs[i] > 0 else slope * xs[i]
+    if slope == 0:
+        for i in range(xs.size):
+            ys[i] = 0 if xs[i] <= 0 else xs[i]
+    else:
+        for i in range(xs.size):
+            ys[i] = slope * xs[i] if xs[i] <= 0 else xs[i]
 
 
 @jit
 def _leaky_relu_grad(gy, y, gx, slope, start, stop):
     gys, ys, gxs = gy[start:stop], y[start:stop], gx[start:stop]
-    for i in range(gys.size):
-        gxs[i] = gys[i] if ys[i] > 0 else slope * gys[i]
+    if slope == 0:
+        for i in range(gys.size):
+            gxs[i] = gys[i] if ys[i] > 0 else 0
+    else:
+        for i in range(gys.size):
+            gxs[i] = gys[i] if ys[i] > 0 else slope * gys[i]
 
 
 def leaky_relu(x, negative_slope):

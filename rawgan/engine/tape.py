@@ -254,6 +254,8 @@ def _settle(name: str, values: list, guests: list[int], first: Any) -> Array:
         if not guests or isinstance(values[leader], np.generic):
             values[leader] = np.asarray(values[leader], dtype=None if guests else np.float32)
         first = values[leader]
+        if not arrays.is_float(first.dtype):
+            first = values[leader] = arrays.as_float(name, first, arrays.namespace(first).float32)
     for i in guests:
         value = values[i]
         if value is first:

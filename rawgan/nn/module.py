@@ -73,8 +73,6 @@ class Module:
         finally:
             MODE.reset(token)
 
-    # Names ------------------------------------------------------------------------
-
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """(path, module) for this module and all inside it; the path of this one is `prefix`."""
         yield prefix, self
@@ -99,8 +97,6 @@ class Module:
         for path, module in self.named_modules(prefix):
             module._label = f"{path} ({type(module).__name__})"
         return self
-
-    # Modes ------------------------------------------------------------------------
 
     def train(self, flag: bool = True) -> Module:
         """Training behaviour (dropout drops, batch statistics) on; returns the module."""
@@ -140,8 +136,6 @@ class Module:
                 kind = value.dtype if dtype is None else arrays.float_dtype(dtype)
                 module.buffer(name, arrays.asarray(value, kind, where))
         return self
-
-    # Saving -----------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """NumPy copies of all parameters and buffers, by name."""

@@ -107,9 +107,8 @@ def _attach() -> None:
     T.__rmatmul__ = lambda x, y: matmul(y, x)
     T.__getitem__ = getitem
     T.__iter__ = lambda x: (x[i] for i in range(len(x)))
-    for method in (sum, mean, var, max, clip, exp, log, sqrt, tanh, sigmoid, abs, to, matmul):
+    for method in (sum, mean, var, max, clip, exp, log, sqrt, tanh, sigmoid, abs, astype, to, matmul):
         setattr(T, method.__name__, _method(method))
-    T.astype = lambda x, dtype: astype(x, dtype=_float_dtype(dtype))
     T.reshape = lambda x, *shape: reshape(x, shape[0] if len(shape) == 1 else shape)
     T.transpose = lambda x, *axes: transpose(x, (axes[0] if len(axes) == 1 else axes) or None)
     T.T = property(lambda x: transpose(x))
@@ -121,12 +120,6 @@ def _method(function):
 
     method.__name__, method.__doc__ = function.__name__, function.__doc__
     return method
-
-
-def _float_dtype(dtype):
-    from rawgan.arrays import float_dtype
-
-    return float_dtype(dtype)
 
 
 _attach()

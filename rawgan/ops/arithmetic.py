@@ -245,14 +245,19 @@ def clip(x, low=None, high=None):
 
 
 @op("astype")
-def astype(xp, x, *, dtype):
+def _astype(xp, x, *, dtype):
     """The same values as float32 or float64."""
     return xp.astype(x, dtype)
 
 
-@astype.rule("x", formula="x̄ = ȳ")
+@_astype.rule("x", formula="x̄ = ȳ")
 def astype_x(gy, x):
-    return astype(gy, dtype=raw(x).dtype)
+    return _astype(gy, dtype=raw(x).dtype)
+
+
+def astype(x, dtype):
+    """The same values as "float32" or "float64"; DTypeError for any other dtype."""
+    return _astype(x, dtype=arrays.float_dtype(dtype))
 
 
 @op("to_device")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from rawgan import arrays
 from rawgan.engine import op
 from rawgan.kernels.errors import ShapeError
 from rawgan.ops.activation import sigmoid
-from rawgan.ops.arithmetic import log, maximum
+from rawgan.ops.arithmetic import astype, log, maximum
 from rawgan.ops.shape import as_input
 
 LOWEST_LOG = -100.0  # as in PyTorch: log 0 counts as −100, so a certain and wrong verdict costs 100
@@ -73,4 +74,6 @@ def _same_shape(name, x, t):
         shape = t.shape
     if shape not in (None, ()) and tuple(shape) != tuple(x.shape):
         raise ShapeError(f"{name}: predictions of shape {x.shape} and targets of shape {shape} differ")
+    if shape is not None and t.dtype != x.dtype and arrays.is_float(x.dtype):
+        t = astype(t, str(x.dtype))  # targets of another dtype do not decide the loss's
     return x, t

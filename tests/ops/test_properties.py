@@ -11,6 +11,7 @@ from samples import SAMPLES
 import rawgan
 from rawgan import ops
 from rawgan.engine import OPS, Tensor, grad
+from rawgan.kernels.errors import DTypeError
 
 EVERY = sorted(SAMPLES)
 EMPTY = sorted(name for name, s in SAMPLES.items() if s.empty)
@@ -237,3 +238,15 @@ def test_tables_and_formulas_are_complete():
         assert op.__doc__
         for rule in op.rules.values():
             assert rule.formula
+
+
+def test_plain_arrays_of_whole_numbers_are_taken_as_float32():
+    """Arithmetic in uint8 would wrap round."""
+    one, two = np.array([1], np.uint8), np.array([2], np.uint8)
+    assert ops.subtract(one, two).tolist() == [-1]
+    assert ops.negate(two).tolist() == [-2]
+    assert ops.tanh(one).dtype == np.float32
+    with pytest.raises(DTypeError, match="tanh: takes float32 or float64, got an array of dtype float16"):
+        ops.tanh(np.ones(2, np.float16))
+    with pytest.raises(DTypeError, match="int32"):
+        ops.astype(one, "int32")
