@@ -104,3 +104,16 @@ def test_given_data_is_kept_in_c_order():
     x.data = np.asfortranarray(np.arange(6.0).reshape(2, 3))
     assert x.data.flags.c_contiguous
     assert x.data[1, 2] == 5
+
+
+def test_comparisons_are_plain_boolean_arrays():
+    x = rawgan.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    for got, want in (
+        (x > 2, [False, False, True]),
+        (x >= 2, [False, True, True]),
+        (2 > x, [True, False, False]),
+        (x <= rawgan.tensor([0.0, 2.0, 4.0]), [False, True, True]),
+    ):
+        assert type(got) is np.ndarray
+        assert got.tolist() == want
+    assert x[x > 1].tolist() == [2, 3]

@@ -28,6 +28,7 @@ from rawgan.ops.arithmetic import (
     multiply,
     negate,
     power,
+    raw,
     sqrt,
     subtract,
 )
@@ -106,6 +107,11 @@ def _attach() -> None:
     T.__matmul__ = lambda x, y: matmul(x, y)
     T.__rmatmul__ = lambda x, y: matmul(y, x)
     T.__getitem__ = getitem
+    # Comparisons have no gradient: they give plain boolean arrays. `==` stays identity, as Tensors are keys.
+    T.__lt__ = lambda x, y: raw(x) < raw(y)
+    T.__le__ = lambda x, y: raw(x) <= raw(y)
+    T.__gt__ = lambda x, y: raw(x) > raw(y)
+    T.__ge__ = lambda x, y: raw(x) >= raw(y)
     T.__iter__ = lambda x: (x[i] for i in range(len(x)))
     for method in (sum, mean, var, max, clip, exp, log, sqrt, tanh, sigmoid, abs, astype, to, matmul):
         setattr(T, method.__name__, _method(method))
