@@ -40,6 +40,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # `rawgan info | head`
         sys.stderr.close()
         sys.exit(1)
+    except MemoryError as error:
+        print(f"rawgan: not enough memory: {error}", file=sys.stderr)
+        sys.exit(1)
     except Exception as error:  # naming rawgan's classes here would import NumPy for --help as well
         if not isinstance(error, rawgan.RawganError):
             raise

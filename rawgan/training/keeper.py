@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+import warnings
 
 import numpy as np
 
 from rawgan import data
-from rawgan.kernels.errors import NonFiniteError
+from rawgan.kernels.errors import DataError, NonFiniteError, ShapeError
 from rawgan.training import pictures
 from rawgan.training.run import Run
 from rawgan.training.rundir import RunDirectory
@@ -45,7 +46,10 @@ class Keeper:
         self.plot()
         samples = self.directory.sample_paths()
         if len(self.run.trainer.shape) == 3 and len(samples) > 1:
-            pictures.save_animation(self.directory.plots_folder() / "learning.png", samples)
+            try:
+                pictures.save_animation(self.directory.plots_folder() / "learning.png", samples)
+            except (DataError, ShapeError) as error:  # an old picture was changed: no reason to lose the run
+                warnings.warn(f"no animation: {error}", RuntimeWarning, stacklevel=2)
 
     def save(self) -> None:
         """A checkpoint. The history goes to the disk first, so that no checkpoint knows more than it.

@@ -19,7 +19,7 @@ from rawgan import arrays, data, nn, recipes
 from rawgan.kernels.errors import CheckpointError, ConfigError, NonFiniteError
 from rawgan.nn.structure import describe
 from rawgan.settings import whole_number
-from rawgan.training.history import COLUMNS, History
+from rawgan.training.history import COLUMNS, History, read
 from rawgan.training.keeper import Keeper
 from rawgan.training.progress import Progress
 from rawgan.training.run import Run
@@ -232,6 +232,11 @@ def _open(
     else:
         directory = stack.enter_context(RunDirectory.open(out, writing=True))
         found = directory.latest_checkpoint()
+        if found is None and directory.history_path.exists() and len(read(directory.history_path)["step"]):
+            raise CheckpointError(
+                f"{directory.path}: has a history but no checkpoint to go on from; restore checkpoints/, or "
+                "start a new run in another `out`"
+            )
         directory.set_config(config)
     if found is None:
         rows = History.create(directory.history_path)

@@ -110,3 +110,8 @@ def test_bce_of_certain_verdicts():
         assert slope(lambda p: ops.bce(p, 0.0), [p])[0] == pytest.approx(1, rel=1e-6)
         assert slope(lambda p: ops.bce(p, 1.0), [1 - p])[0] == pytest.approx(-1, rel=1e-6)
     assert slope(lambda p: ops.bce(p, 0.0), [1 - 1e-7])[0] == pytest.approx(1e7, rel=1e-8)
+
+
+def test_max_pool2d_moves_by_its_kernel_where_no_stride_is_given():
+    x = np.arange(36.0, dtype=np.float32).reshape(1, 1, 6, 6)
+    assert ops.max_pool2d(x, (2, 3)).tolist() == [[[[8, 11], [20, 23], [32, 35]]]]

@@ -11,6 +11,7 @@ from tiny_runs import QUICK, TINY, outcome, quick, resume, skip_plots, stop_at, 
 
 import rawgan
 from rawgan import nn, recipes
+from rawgan.kernels.errors import CheckpointError
 
 
 @pytest.fixture(autouse=True)
@@ -246,3 +247,14 @@ def test_where_every_checkpoint_is_damaged_nothing_is_changed(mlp_run, tmp_path)
         rawgan.train(out=tmp_path / "run", resume=True, device="cpu")
     after = tree(tmp_path / "run")
     assert {**after, ".lock": ""} == {**before, ".lock": ""}  # the lock says who looked last
+
+
+def test_a_history_without_checkpoints_is_not_overwritten(tmp_path):
+    out = tmp_path / "run"
+    quick("mixture", out=out, steps=3)
+    for path in (out / "checkpoints").iterdir():
+        path.unlink()
+    before = (out / "history.csv").read_bytes()
+    with pytest.raises(CheckpointError, match="has a history but no checkpoint"):
+        resume(out, steps=5)
+    assert (out / "history.csv").read_bytes() == before
