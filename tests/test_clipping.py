@@ -217,7 +217,7 @@ def test_a_clipped_adam_step_from_finite_differences(which, kind, seed, share, t
 
     opt = optim.Adam(params, lr=0.1, betas=(0.6, 0.9))
     state = {k: random.uniform(0.01, 1, v.shape) for k, v in opt.state_dict().items()}
-    opt.load_state_dict(state | {"steps": np.full(len(params), t - 1)})
+    opt.load_state_dict(state | {"steps": np.full(len(params), t - 1), "lr": np.array(0.1)})
     limit = share * (max(np.max(np.abs(g)) for g in slopes) if kind == "value" else exact_norm(*slopes))
     want = []
     for i, (at, g) in enumerate(zip(start, clipped(kind, slopes, limit), strict=True)):

@@ -22,12 +22,8 @@ def _leaky_relu(x, y, slope, start, stop):
 @jit
 def _leaky_relu_grad(gy, y, gx, slope, start, stop):
     gys, ys, gxs = gy[start:stop], y[start:stop], gx[start:stop]
-    if slope == 0:
-        for i in range(gys.size):
-            gxs[i] = gys[i] if ys[i] > 0 else 0
-    else:
-        for i in range(gys.size):
-            gxs[i] = gys[i] if ys[i] > 0 else slope * gys[i]
+    for i in range(gys.size):
+        gxs[i] = gys[i] if ys[i] > 0 else slope * gys[i]
 
 
 def leaky_relu(x, negative_slope):

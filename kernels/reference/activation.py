@@ -11,5 +11,4 @@ def leaky_relu(x, negative_slope):
 
 def leaky_relu_grad(gy, y, negative_slope):
     """gx = gy where y > 0, else negative_slope · gy: y has the sign of x, for the slope is not negative."""
-    below = gy * gy.dtype.type(negative_slope) if negative_slope else np.zeros_like(gy)
-    return np.asarray(np.where(y > 0, gy, below))
+    return np.asarray(np.where(y > 0, gy, gy * gy.dtype.type(negative_slope)))
