@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rawgan import arrays
 from rawgan.engine import op
 from rawgan.kernels.errors import ShapeError
@@ -66,7 +68,7 @@ def bce_with_logits(x, t):
     return _bce_with_logits(x, t)
 
 
-def _same_shape(name, x, t):
+def _same_shape(name: str, x: Any, t: Any) -> tuple[Any, Any]:
     x = as_input(x)
     shape = getattr(t, "shape", None)
     if shape is None and not isinstance(t, int | float):
@@ -74,6 +76,6 @@ def _same_shape(name, x, t):
         shape = t.shape
     if shape not in (None, ()) and tuple(shape) != tuple(x.shape):
         raise ShapeError(f"{name}: predictions of shape {x.shape} and targets of shape {shape} differ")
-    if shape is not None and t.dtype != x.dtype and arrays.is_float(x.dtype):
+    if not isinstance(t, int | float) and t.dtype != x.dtype and arrays.is_float(x.dtype):
         t = astype(t, str(x.dtype))  # targets of another dtype do not decide the loss's
     return x, t
