@@ -34,6 +34,7 @@ from .vector import (
     VECTORS,
     address,
     intrinsic,
+    keep,
     load,
     multiply_add,
     pointer,
@@ -186,6 +187,7 @@ def _block(a, a_step, transposed, b, start, start_step, b_step, c, c_step, size,
                 for r in range(rows):
                     _copy(aside + 4 * r * WIDE, c + 4 * ((i + r) * c_step + left), n - left)
             i += rows
+    keep(spare)
     return asked
 
 
@@ -226,6 +228,7 @@ def product(a, a_step, transposed, panels, c, c_step, m, n, k, ahead, reach, lat
                 reach -= asked
                 if reach <= 0:
                     ahead, reach, later_reach = later, later_reach, 0
+    keep(spare)
 
 
 def panels_shape(k: int, n: int) -> tuple[int, int, int]:

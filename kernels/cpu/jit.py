@@ -8,6 +8,8 @@ condition else b`, both computed before; the types of both must be those of the 
 
 from collections.abc import Callable
 from functools import partial
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 from numba import cfunc, njit, types
@@ -18,11 +20,15 @@ OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 cached = True
 
+_sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+_EDITION = f"{SIMD}_{blake2b(_sources, digest_size=4).hexdigest()}"
+
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compiles on the first call with new argument types.
 
-    Numba keeps compiled code by a function's name, and knows nothing of RAWGAN_SIMD: so the name says it.
+    Numba keeps compiled code by a function's name and its file's date. It knows nothing of RAWGAN_SIMD, nor
+    that a function of another file, compiled into this one, has changed: so the name says both.
 
     Numba raises at once where neither the module's folder nor the user's cache folder can be written; there
     the function is compiled anew by each process.
@@ -38,7 +44,7 @@ def entry(function: Callable[[int, int], None]) -> int:
 
 def _compiled(compiler: Callable[..., Any], function: Callable[..., Any], **options: Any) -> Any:
     global cached
-    function.__qualname__ += f"_{SIMD}"
+    function.__qualname__ += f"_{_EDITION}"
     try:
         return compiler(cache=True, **options)(function)
     except RuntimeError:

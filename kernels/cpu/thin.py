@@ -16,7 +16,7 @@ from .gemm import WIDE, pack, panels_shape, sums_in_registers, tile_rows
 from .jit import jit
 from .layout import taps_first
 from .pool import run
-from .vector import INT, address, intrinsic, pointer
+from .vector import INT, address, intrinsic, keep, pointer
 
 CHANNELS = 4  # images of more have windows long enough for a product over copies
 IMAGES = 4  # to a task
@@ -107,6 +107,7 @@ def _correlate(x, gy, total, offsets, frame_shape, step, origin, start, stop):
                     else:
                         _taps(1, q_size, corner, step[1], places, row, out, to)
                 t += rows
+    keep(frame)
 
 
 @jit
@@ -138,6 +139,7 @@ def _convolve(x, panels, y, offsets, frame_shape, step, origin, start, stop):
                     else:
                         _windows(1, k, corner, step[1], places, b, to, out)
                 q += rows
+    keep(frame)
 
 
 @jit

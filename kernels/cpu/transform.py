@@ -23,6 +23,7 @@ from .vector import (
     address,
     constant,
     intrinsic,
+    keep,
     load,
     multiply_add,
     pointer,
@@ -124,6 +125,7 @@ def transform(steps, source, source_step, sources, target, target_step, targets,
             result = target + 4 * (n * target_step + c)
             for i in range(targets.size):
                 _move(room + 4 * BLOCK * results[i], address(shift) + 4 * c, result + 4 * targets[i])
+    keep(values)
 
 
 MOST = 4  # terms to a sum

@@ -100,13 +100,27 @@ def prefetch(builder: Any, base: Any, offset: Any) -> None:
 
 @intrinsic
 def address(typingctx, array):
-    """Where an array's first element is. The array must outlive the use of it."""
+    """Where an array's first element is.
+
+    Numba frees an array that a function made as soon as its name is not used again, and does not see that its
+    address is: such an array needs `keep(array)` after the last use of the address.
+    """
 
     def generate(context, builder, signature, args):
         view = context.make_array(array)(context, builder, args[0])
         return builder.ptrtoint(view.data, INT)
 
     return types.int64(array), generate
+
+
+@intrinsic
+def keep(typingctx, array):
+    """Does nothing; the array lives until here."""
+
+    def generate(context, builder, signature, args):
+        return context.get_dummy_value()
+
+    return types.void(array), generate
 
 
 @intrinsic

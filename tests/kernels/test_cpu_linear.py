@@ -1,5 +1,6 @@
 """Our matrix product: every form and ragged size against float64, the same bits from any team."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -99,4 +100,42 @@ def test_every_vector_width(simd):
     done = subprocess.run(
         command, env=os.environ | {"RAWGAN_SIMD": simd}, capture_output=True, text=True, check=False
     )
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def _addressed(function):
+    """Names of the arrays that a function makes and takes the address of."""
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+    used = {c.args[0].id for c in calls if ast.unparse(c.func) == "address" and isinstance(c.args[0], ast.Name)}
+    made = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            if ast.unparse(node.value.func) in ("np.empty", "np.zeros", "np.ones"):
+                made |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return used & made
+
+
+def test_arrays_are_kept_while_their_address_is_used():
+    """Numba frees them at their last use by name (vector.keep)."""
+    seen = 0
+    for path in Path(vector.__file__).parent.glob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.FunctionDef):
+                for name in _addressed(function):
+                    seen += 1
+                    ends = [ast.unparse(statement) for statement in function.body[-2:]]
+                    assert f"keep({name})" in ends, f"{path.name}: {function.name} lacks keep({name}) at its end"
+    assert seen >= 3
+
+
+PARTS = "any_team or several_callers or textbook"
+
+
+def test_no_memory_is_used_after_it_was_freed():
+    """With one arena, every thread's next allocation gets what another has just freed."""
+    here = Path(__file__).parent
+    files = [str(here / name) for name in ("test_cpu_linear.py", "test_cpu_fast.py")]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", PARTS, *files]
+    environment = os.environ | {"MALLOC_ARENA_MAX": "1", "MALLOC_PERTURB_": "165"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
