@@ -93,7 +93,7 @@ def test_infinities_and_nan_stay_in_their_rows():
 @pytest.mark.slow
 @pytest.mark.parametrize("simd", [name for name in vector.WIDTHS if name != vector.SIMD])
 def test_every_vector_width(simd):
-    """The tests of our own products and fast convolutions  and thin layers once more, with other vectors."""
+    """The tests of our own products and fast convolutions and thin layers once more, with other vectors."""
     here = Path(__file__).parent
     files = [str(here / name) for name in ("test_cpu_linear.py", "test_cpu_fast.py", "test_cpu_thin.py")]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", *files]
@@ -105,13 +105,13 @@ def test_every_vector_width(simd):
 
 def _addressed(function):
     """Names of the arrays that a function makes and takes the address of."""
-    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
-    used = {c.args[0].id for c in calls if ast.unparse(c.func) == "address" and isinstance(c.args[0], ast.Name)}
-    made = set()
+    used, made = set(), set()
     for node in ast.walk(function):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            if ast.unparse(node.value.func) in ("np.empty", "np.zeros", "np.ones"):
-                made |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        match node:
+            case ast.Call(func=ast.Name("address"), args=[ast.Name(name)]):
+                used.add(name)
+            case ast.Assign([ast.Name(name)], ast.Call(ast.Attribute(ast.Name("np"), "empty" | "zeros"))):
+                made.add(name)
     return used & made
 
 
@@ -124,7 +124,7 @@ def test_arrays_are_kept_while_their_address_is_used():
                 for name in _addressed(function):
                     seen += 1
                     ends = [ast.unparse(statement) for statement in function.body[-2:]]
-                    assert f"keep({name})" in ends, f"{path.name}: {function.name} lacks keep({name}) at its end"
+                    assert f"keep({name})" in ends, f"{path.name}: {function.name} frees {name} too early"
     assert seen >= 3
 
 
