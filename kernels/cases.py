@@ -6,6 +6,7 @@ name.
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,26 @@ def _dense(shape: tuple[int, int, int], rng: Generator) -> Arguments:
     n, i, o = shape
     x, weight = rng.standard_normal((n, i), np.float32), rng.standard_normal((o, i), np.float32)
     return {"x": x, "weight": weight, "bias": np.zeros(o, np.float32)}
+
+
+def _perceptron(sizes: tuple[int, ...], rng: Generator) -> Arguments:
+    n, *widths = sizes
+    weights = [rng.standard_normal((o, i), np.float32) / np.float32(i**0.5) for i, o in pairwise(widths)]
+    biases = [np.zeros(len(w), np.float32) for w in weights]
+    slopes = (0.2,) * (len(weights) - 1) + (1.0,)
+    return {
+        "x": rng.standard_normal((n, widths[0]), np.float32),
+        "weights": weights,
+        "biases": biases,
+        "slopes": slopes,
+    }
+
+
+def _perceptron_grad(sizes: tuple[int, ...], rng: Generator) -> Arguments:
+    x, weights, _, slopes = _perceptron(sizes, rng).values()
+    outputs = [rng.standard_normal((len(x), len(w)), np.float32) for w in weights]
+    rest = {"x": x, "outputs": outputs, "weights": weights, "slopes": slopes, "wanted": (True, True)}
+    return {"gy": rng.standard_normal(outputs[-1].shape, np.float32), **rest}
 
 
 def _activations(plane: str, rng: Generator) -> np.ndarray:
@@ -145,11 +166,15 @@ DENSE = [
     (128, 100, 12544),
     (128, 6272, 1),
 ]
+# N, then the widths of the MLP pair and of the ring pair.
+CHAINS = [(128, 100, 128, 128, 784), (128, 784, 128, 128, 1), (256, 16, 128, 128, 2), (256, 2, 128, 128, 1)]
 SIZES = (12_800, 1_000_000)
 
 CASES: dict[str, dict[str, Callable[[Generator], Arguments]]] = {
     "matmul": _over(_matmul, [(12544, 128, 100), (1024, 1024, 1024)]),
     "dense": _over(_dense, DENSE),
+    "perceptron": _over(_perceptron, CHAINS),
+    "perceptron_grad": _over(_perceptron_grad, CHAINS),
     "conv2d": _over(partial(_layer, "conv2d"), LAYERS),
     "conv_transpose2d": _over(partial(_layer, "conv_transpose2d"), LAYERS),
     "conv2d_weight_grad": _over(partial(_layer, "conv2d_weight_grad"), LAYERS),

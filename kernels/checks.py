@@ -88,6 +88,44 @@ def dense(x: Array, weight: Array, bias: Array) -> None:
         _shapes("dense", "bias (O,) for weight (O, I)", weight=weight, bias=bias)
 
 
+def perceptron(x: Array, weights: list[Array], biases: list[Array], slopes: tuple[float, ...]) -> None:
+    _floats("perceptron", x, *weights, *biases)
+    into = x.shape[-1] if x.ndim == 2 else -1
+    for weight, bias in zip(weights, biases, strict=False):
+        if (
+            weight.ndim != 2
+            or weight.shape[1] != into
+            or (bias is not None and bias.shape != weight.shape[:1])
+        ):
+            _shapes(
+                "perceptron",
+                "x (N, I), weights (O, I) that follow each other, biases (O,)",
+                x=x,
+                weight=weight,
+                bias=bias,
+            )
+        into = len(weight)
+    if not len(weights) == len(biases) == len(slopes) > 0:
+        raise ShapeError(
+            f"perceptron: got {len(weights)} weights, {len(biases)} biases, {len(slopes)} slopes; takes one "
+            "of each for every layer"
+        )
+
+
+def perceptron_grad(
+    gy: Array, x: Array, outputs: list[Array], weights: list[Array], slopes: tuple[float, ...], wanted: Pair
+) -> None:
+    _floats("perceptron_grad", gy, x, *outputs, *weights)
+    perceptron(x, weights, [None] * len(weights), slopes)
+    if [y.shape for y in outputs] != [(len(x), len(w)) for w in weights] or gy.shape != outputs[-1].shape:
+        raise ShapeError(
+            f"perceptron_grad: got gy {gy.shape}, outputs {[y.shape for y in outputs]}; takes what "
+            f"`perceptron` returned for x {x.shape} and weights {[w.shape for w in weights]}"
+        )
+    if len(wanted) != 2:
+        raise ShapeError(f"perceptron_grad: wanted is a pair (of x, of the weights), got {wanted}")
+
+
 def conv2d(x: Array, weight: Array, bias: Array, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> None:
     _floats("conv2d", x, weight, bias)
     _pairs("conv2d", stride, padding)

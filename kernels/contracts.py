@@ -119,6 +119,30 @@ _contract(
     lambda x, weight, bias: _moved(x, weight, bias) + x.shape[0] * weight.shape[0] * x.itemsize,
 )
 _contract(
+    "perceptron",
+    "perceptron",
+    "x weights biases slopes",
+    "x (N, I₀), weights (I₁, I₀), (I₂, I₁), ..., biases (Iᵢ,) or None, slopes of as many leaky ReLUs (1 for "
+    "none) -> (h₁, h₂, ...): hᵢ (N, Iᵢ) = leaky_relu(dense(hᵢ₋₁, Wᵢ, bᵢ), sᵢ), h₀ = x.",
+    lambda x, weights, biases, slopes: 2 * len(x) * sum(w.size for w in weights),
+    lambda x, weights, biases, slopes: (
+        _moved(x, *weights, *biases) + len(x) * sum(map(len, weights)) * x.itemsize
+    ),
+)
+_contract(
+    "perceptron",
+    "perceptron_grad",
+    "gy x outputs weights slopes wanted",
+    "gy (N, I_last) and perceptron's x, outputs, weights, slopes; wanted: two flags -> (gx, if the first is "
+    "set, then gW₁, gb₁, gW₂, gb₂, ..., if the second is).",
+    lambda gy, x, outputs, weights, slopes, wanted: (
+        2 * len(x) * (sum(wanted) * sum(w.size for w in weights) - (0 if wanted[0] else weights[0].size))
+    ),
+    lambda gy, x, outputs, weights, slopes, wanted: (
+        _moved(gy, x, *outputs, *weights) + wanted[0] * x.nbytes + wanted[1] * _moved(*weights)
+    ),
+)
+_contract(
     "convolution",
     "conv2d",
     "x weight bias stride padding",

@@ -4,6 +4,7 @@ A sample function has its kernel's name, takes a NumPy generator and returns the
 one, ragged edges, empty batches, Fortran order, negative strides and channels-last memory all occur.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,25 @@ def dense(rng: Generator) -> Arguments:
     dtype = _dtype(rng)
     bias = array(rng, (o,), dtype) if rng.integers(3) else None
     return {"x": array(rng, (_batch(rng), i), dtype), "weight": array(rng, (o, i), dtype), "bias": bias}
+
+
+def perceptron(rng: Generator) -> Arguments:
+    sizes = [int(v) for v in rng.choice([1, 2, 5, 16, 33], rng.integers(2, 5))]
+    dtype = _dtype(rng)
+    return {
+        "x": array(rng, (int(rng.choice([0, 1, 2, 7, 50])), sizes[0]), dtype),
+        "weights": [array(rng, (o, i), dtype) for i, o in pairwise(sizes)],
+        "biases": [array(rng, (o,), dtype) if rng.integers(3) else None for o in sizes[1:]],
+        "slopes": tuple(float(v) for v in rng.choice([0.0, 0.2, 1.0], len(sizes) - 1)),
+    }
+
+
+def perceptron_grad(rng: Generator) -> Arguments:
+    x, weights, _, slopes = perceptron(rng).values()
+    outputs = [array(rng, (len(x), len(w)), x.dtype) for w in weights]
+    wanted = [(True, True), (True, False), (False, True)][rng.integers(3)]
+    gy = array(rng, outputs[-1].shape, x.dtype)
+    return {"gy": gy, "x": x, "outputs": outputs, "weights": weights, "slopes": slopes, "wanted": wanted}
 
 
 def _geometry(rng: Generator) -> tuple[list[tuple[int, ...]], list[int]]:

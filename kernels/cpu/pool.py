@@ -16,6 +16,7 @@ from contextvars import Context, copy_context
 from functools import cache
 from itertools import count as counter
 from itertools import product
+from math import prod
 from queue import SimpleQueue
 from typing import Any
 
@@ -171,8 +172,8 @@ def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     again.
     """
     buffers = _local.__dict__
-    size = int(np.prod(shape))
-    key = f"{name} {dtype.char}"
+    size = prod(shape)
+    key = name, dtype
     buffer = buffers.get(key)
     if buffer is None or buffer.size < size:
         buffer = buffers[key] = np.empty(size, dtype)

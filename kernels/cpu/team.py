@@ -99,8 +99,8 @@ def _call(typingctx, function, part, arguments):
 
 
 @intrinsic
-def _words(typingctx, place):
-    """The pointer to int64 at an address."""
+def integers(typingctx, place):
+    """The pointer to int64 at an address, for `numba.carray`."""
 
     def generate(context, builder, signature, args):
         return builder.inttoptr(args[0], INT.as_pointer())
@@ -111,7 +111,7 @@ def _words(typingctx, place):
 @jit
 def arguments(place):
     """The words that `share` was given, inside a shared function."""
-    return carray(_words(place), (ROOM,))
+    return carray(integers(place), (ROOM,))
 
 
 @jit

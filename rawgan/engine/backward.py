@@ -208,20 +208,26 @@ def _with_history(node: Node) -> dict[str, Any]:
     env = dict(node.saved)
     for name, version, _, j in node.versions:
         producer = node if j is None else node.parents[j]
-        if type(producer) is Tensor:
-            if producer._data is not env[name]:
-                raise GradientError(
-                    f"backward through {node.op.name}: the data of its leaf {name!r} was replaced after it "
-                    "was used, so no gradient of a gradient can reach it; compute again from the new data"
-                )
-            env[name] = producer
-        elif producer is not None:
-            env[name] = _again(node.saved[name], producer, version)
+        if producer is None:
+            continue
+        if node.op.variadic and j is not None:
+            env[name] = several = list(env[name])
+            several[j] = _again(node, f"{name}[{j}]", several[j], producer, version)
+        else:
+            env[name] = _again(node, name, env[name], producer, version)
     return env
 
 
-def _again(array: Array, node: Node, version: list[int]) -> Tensor:
+def _again(node: Node, name: str, array: Array, producer: Any, version: list[int]) -> Tensor:
+    """The Tensor that a saved array was: the leaf itself, or a new one of the same origin."""
+    if type(producer) is Tensor:
+        if producer._data is not array:
+            raise GradientError(
+                f"backward through {node.op.name}: the data of its leaf {name!r} was replaced after it was "
+                "used, so no gradient of a gradient can reach it; compute again from the new data"
+            )
+        return producer
     out = Tensor(array)
-    out._node = node
+    out._node = producer
     out._version = version
     return out

@@ -43,7 +43,7 @@ class Rule(NamedTuple):
 
 
 OPS: dict[str, Op] = {}
-_INPUT, _SHAPE, _OUTPUT, _KEPT = range(4)  # where a saved value comes from
+_INPUT, _SHAPE, _OUTPUT, _KEPT, _ALL, _SHAPES = range(6)  # where a saved value comes from
 
 
 class Op:
@@ -82,7 +82,8 @@ class Op:
 
         A rule's argument names declare what the tape saves for it: an input, an attribute, the output
         ("y", or "z" where an input is called y), a kept value, "x_shape" (the shape of an input x), or
-        a result of `share`.
+        a result of `share`. Of an operation on any number of inputs xs, "xs" is all of them, "shapes" their
+        shapes, and "position" says whose gradient is asked for.
         """
 
         def register(function: Callable) -> Callable:
@@ -186,10 +187,17 @@ class Op:
                     versions.append((name, version, version[0], None))
                 elif place == _SHAPE:
                     saved[name] = values[j].shape
-                else:
+                elif place == _KEPT:
                     saved[name] = kept[j]
-        if self.variadic:
-            saved["shapes"] = [v.shape for v in values]
+                elif place == _ALL:
+                    saved[name] = values
+                    versions += [
+                        (name, x._version, x._version[0], j)
+                        for j, x in enumerate(inputs)
+                        if type(x) is Tensor
+                    ]
+                else:
+                    saved[name] = [v.shape for v in values]
         out._node = node
         return out, kept
 
@@ -208,6 +216,8 @@ class Op:
         for j, name in enumerate(self.inputs):
             places[name] = (_INPUT, j)
             places[name + "_shape"] = (_SHAPE, j)
+        if self.variadic:
+            places |= {self.inputs[0]: (_ALL, 0), "shapes": (_SHAPES, 0)}
         needs = rule.needs
         for extra in (self.shared, self.fused):
             needs += extra.needs if extra is not None else ()

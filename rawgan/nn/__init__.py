@@ -22,7 +22,8 @@ from rawgan.nn.layers import (
     Softplus,
     Tanh,
 )
-from rawgan.nn.module import Module, Sequential, frozen
+from rawgan.nn.module import Module, frozen
+from rawgan.nn.sequential import Sequential
 from rawgan.nn.spectral import SpectralNorm
 
 __all__ = [

@@ -196,39 +196,6 @@ class Module:
         return ""
 
 
-class Sequential(Module):
-    """Layers one after another; names are their numbers, as in a PyTorch Sequential."""
-
-    def __init__(self, *layers: Module):
-        super().__init__()
-        for i, layer in enumerate(layers):
-            if not isinstance(layer, Module):
-                raise ConfigError(
-                    f"Sequential takes layers, got {layer!r} as number {i}; write nn.ReLU(), not nn.ReLU"
-                )
-            self._children[str(i)] = layer
-
-    @property
-    def layers(self) -> list[Module]:
-        """The layers in order."""
-        return list(self._children.values())
-
-    def forward(self, x: Any) -> Any:
-        for layer in self._children.values():
-            x = layer(x)
-        return x
-
-    def __len__(self) -> int:
-        return len(self._children)
-
-    def __getitem__(self, i: int | slice) -> Module:
-        """Layer i, or the layers of a slice as a Sequential that shares them."""
-        return Sequential(*self.layers[i]) if isinstance(i, slice) else self.layers[i]
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self.layers)
-
-
 @contextmanager
 def frozen(module: Module) -> Iterator[Module]:
     """Inside the block the module's parameters want no gradients, and none are computed.

@@ -36,6 +36,7 @@ from rawgan.ops.conv import conv2d, conv2d_weight_grad, conv_transpose2d, max_po
 from rawgan.ops.linear import dense, matmul
 from rawgan.ops.loss import bce, bce_with_logits
 from rawgan.ops.normalize import batch_norm, batch_norm_fixed, batch_norm_with_statistics, dropout, dropout2d
+from rawgan.ops.perceptron import perceptron
 from rawgan.ops.reduce import broadcast_to, max, mean, sum, sum_to, var
 from rawgan.ops.shape import concatenate, getitem, pad, reshape, to, transpose
 
@@ -75,6 +76,7 @@ __all__ = [
     "multiply",
     "negate",
     "pad",
+    "perceptron",
     "power",
     "relu",
     "reshape",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
-from drawing import Case, sample
+from drawing import GAP, Case, sample
 
 from rawgan import ops
 
@@ -32,6 +34,31 @@ def _dense(c, name):
         operands[0] = c.smooth(c.pick([(i,), (2, n, i)]))
         return Case(name, operands, public=ops.dense, only_public=True)
     return Case(name, operands, public=ops.dense)
+
+
+@sample("perceptron", kernel=True)
+def _perceptron(c, name):
+    n, sizes = c.side(), [c.integer(1, 3) for _ in range(c.integer(2, 4))]
+    slopes = tuple(c.pick([0.0, 0.2, 1.0]) for _ in sizes[1:])
+    while True:
+        operands = [c.smooth((n, sizes[0]))]
+        for into, out in itertools.pairwise(sizes):
+            operands += [c.smooth((out, into)), c.smooth((out,)) if c.flag() else None]
+        x, *rest = operands
+        clear = True
+        for weight, bias, slope in zip(rest[::2], rest[1::2], slopes, strict=True):
+            z = x @ weight.T + (0 if bias is None else bias)
+            clear = clear and (slope == 1 or np.abs(z).min(initial=1) > GAP)
+            x = np.where(z > 0, z, slope * z)
+        if clear:
+            break
+
+    def public(*inputs):
+        x, *rest = case.arguments(*inputs)
+        return ops.perceptron(x, rest[::2], rest[1::2], slopes)
+
+    case = Case(name, operands, {"slopes": slopes}, public)
+    return case
 
 
 def _geometry(c):

@@ -124,7 +124,7 @@ def mutants_of(op, where, rule, skip):
     if where == "shared":
         keys = [k for k, v in _shared_values(op).items() if hasattr(v, "shape")]
     else:
-        keys = range(len(op.inputs)) if where == "fused" else [None]
+        keys = range(3 if op.variadic else len(op.inputs)) if where == "fused" else [None]
     for key in keys:
         for label, result in RESULTS.items():
             yield Mutant(rule, label if key is None else f"{label}: {key}", skip, result=result, key=key)
@@ -132,7 +132,8 @@ def mutants_of(op, where, rule, skip):
 
 def _shared_values(op):
     case = SAMPLES[op.name].draw(dice(0))
-    known = dict(zip(op.inputs, case.operands, strict=False)) | case.attrs
+    operands = [case.operands] if op.variadic else case.operands
+    known = dict(zip(op.inputs, operands, strict=False)) | case.attrs
     return op.shared.function(*[known[name] for name in op.shared.needs])
 
 
@@ -242,7 +243,7 @@ ENGINE = [
     ),
     (backward, "_leading_to", "useful.add(item)", "pass"),
     (backward, "_shares", "version[0] != then", "False"),
-    (backward, "_with_history", "elif producer is not None:", "elif False:"),
+    (backward, "_with_history", "if producer is None:", "if True:"),
     (backward, "_own", "out[...] = share\n    return out", "return share"),
     (backward, "backward", "share += leaf.grad", "pass"),
 ]

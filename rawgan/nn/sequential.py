@@ -1,0 +1,95 @@
+"""Networks of layers one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rawgan import ops
+from rawgan.engine.mode import MODE
+from rawgan.kernels.errors import ConfigError
+from rawgan.nn.layers import Dense, LeakyReLU, ReLU
+from rawgan.nn.module import Module
+
+
+class Sequential(Module):
+    """Layers one after another; names are their numbers, as in a PyTorch Sequential.
+
+    Dense layers that follow each other, with or without (leaky) ReLUs between them, are computed as one
+    operation, `ops.perceptron`: the same numbers in less time. While the tape is watched, or where shapes or
+    dtypes do not fit, every layer runs by itself, so that messages name it.
+    """
+
+    def __init__(self, *layers: Module):
+        super().__init__()
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Module):
+                raise ConfigError(
+                    f"Sequential takes layers, got {layer!r} as number {i}; write nn.ReLU(), not nn.ReLU"
+                )
+            self._children[str(i)] = layer
+
+    @property
+    def layers(self) -> list[Module]:
+        """The layers in order."""
+        return list(self._children.values())
+
+    def forward(self, x: Any) -> Any:
+        layers, i = self.layers, 0
+        while i < len(layers):
+            chain, after = _chain(layers, i)
+            if len(chain) > 1 and MODE.get().watch is None and _fits(x, chain):
+                x = ops.perceptron(
+                    x, [d.weight for d, _ in chain], [d.bias for d, _ in chain], [s for _, s in chain]
+                )
+                i = after
+            else:
+                x = layers[i](x)
+                i += 1
+        return x
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def __getitem__(self, i: int | slice) -> Module:
+        """Layer i, or the layers of a slice as a Sequential that shares them."""
+        return Sequential(*self.layers[i]) if isinstance(i, slice) else self.layers[i]
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
+
+
+def _chain(layers: list[Module], i: int) -> tuple[list[tuple[Dense, float]], int]:
+    """The dense layers from number i on, each with the slope of the ReLU after it, and where they end."""
+    chain: list[tuple[Dense, float]] = []
+    while i < len(layers) and _plain(layer := layers[i]) is Dense:
+        slope, after = 1.0, layers[i + 1] if i + 1 < len(layers) else None
+        kind = _plain(after)
+        if kind is ReLU or kind is LeakyReLU:
+            slope = after.negative_slope if kind is LeakyReLU else 0.0
+            i += 1
+        chain.append((layer, slope))
+        i += 1
+    return chain, i
+
+
+def _plain(layer: Any) -> type | None:
+    """A layer's type, or None where its forward was replaced."""
+    return None if layer is None or "forward" in layer.__dict__ else type(layer)
+
+
+def _fits(x: Any, chain: list[tuple[Dense, float]]) -> bool:
+    shape = getattr(x, "shape", ())
+    if len(shape) != 2:
+        return False
+    width = shape[1]
+    for dense, _ in chain:
+        weight, bias = dense.weight, dense.bias
+        if (
+            weight.shape[1] != width
+            or weight.dtype != x.dtype
+            or (bias is not None and bias.dtype != x.dtype)
+        ):
+            return False
+        width = weight.shape[0]
+    return True

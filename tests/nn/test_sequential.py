@@ -1,0 +1,129 @@
+"""Sequential computes chains of dense layers as one operation, and nobody can tell but by the clock."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rawgan
+from rawgan import kernels, nn, ops, rng
+from rawgan.engine import Tensor, grad
+from rawgan.engine.mode import switch
+from rawgan.kernels.errors import ShapeError
+
+ACTIVATIONS = {
+    "none": list,
+    "relu": lambda: [nn.ReLU()],
+    "leaky": lambda: [nn.LeakyReLU(0.3)],
+    "tanh": lambda: [nn.Tanh()],
+    "dropout": lambda: [nn.LeakyReLU(0.1), nn.Dropout(0.4)],
+    "norm": lambda: [nn.BatchNorm(5), nn.ReLU()],
+}
+
+
+def network(names, bias, width=5):
+    layers = [nn.Flatten()]
+    for name in names:
+        layers += [nn.Dense(width, 5, bias=bias), *ACTIVATIONS[name]()]
+        width = 5
+    return nn.Sequential(*layers, nn.Dense(5, 2), nn.Sigmoid())
+
+
+def one_by_one(net, x):
+    for layer in net.layers:
+        x = layer(x)
+    return x
+
+
+def everything(net, x, forward, dtype):
+    """Output and all gradients, to the second order."""
+    leaf = Tensor(x.astype(dtype), requires_grad=True)
+    with rng.use_generator(rng.Generator(3)):
+        y = forward(net, leaf)
+    inputs = [leaf, *net.parameters()]
+    (gx,) = grad(ops.sum(y * y), [leaf], create_graph=True)
+    second = grad(ops.sum(gx * gx), inputs)
+    return [y.data, *(g.data for g in grad(ops.sum(y * y), inputs)), *(g.data for g in second)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    names=st.lists(st.sampled_from(sorted(ACTIVATIONS)), max_size=4),
+    bias=st.booleans(),
+    rows=st.sampled_from([2, 3, 30]),
+    dtype=st.sampled_from(["float32", "float64"]),
+)
+def test_the_same_as_layer_by_layer(names, bias, rows, dtype):
+    with rng.use_generator(rng.Generator(1)):
+        net = network(names, bias).to(dtype=dtype)
+    x = np.random.default_rng(2).standard_normal((rows, 5))
+    fused = everything(net, x, lambda net, x: net(x), dtype)
+    plain = everything(net, x, one_by_one, dtype)
+    tolerance = {"float32": 2e-5, "float64": 1e-13}[dtype]
+    for a, b in zip(fused, plain, strict=True):
+        assert a.dtype == b.dtype == dtype
+        assert np.abs(a - b).max() <= tolerance * max(1, np.abs(b).max())
+
+
+def calls(net, x, monkeypatch):
+    seen = []
+    original = kernels.Kernel.__call__
+    monkeypatch.setattr(
+        kernels.Kernel, "__call__", lambda self, *a, **k: seen.append(self.name) or original(self, *a, **k)
+    )
+    y = net(x)
+    monkeypatch.setattr(kernels.Kernel, "__call__", original)
+    return seen, y
+
+
+def test_a_chain_is_one_kernel_both_ways(monkeypatch):
+    net = nn.Sequential(nn.Dense(4, 8), nn.ReLU(), nn.Dense(8, 8), nn.Dense(8, 1), nn.LeakyReLU(), nn.Tanh())
+    x = np.ones((3, 4), np.float32)
+    seen, y = calls(net, x, monkeypatch)
+    assert seen == ["perceptron"]
+    seen, _ = calls(lambda _: ops.sum(y).backward(), x, monkeypatch)
+    assert seen == ["perceptron_grad"]
+
+
+def test_a_frozen_chain_costs_no_weight_gradients(monkeypatch):
+    net = nn.Sequential(nn.Dense(4, 8), nn.ReLU(), nn.Dense(8, 1))
+    x = rawgan.tensor(np.ones((3, 4), np.float32), requires_grad=True)
+    wanted = []
+    original = kernels.KERNELS["perceptron_grad"]
+    monkeypatch.setattr(kernels, "perceptron_grad", lambda *a: wanted.append(a[-1]) or original(*a))
+    with nn.frozen(net):
+        ops.sum(net(x)).backward()
+    ops.sum(net(x.detach())).backward()
+    assert wanted == [(True, False), (False, True)]
+
+
+@pytest.mark.parametrize("case", ["watched", "replaced", "one layer", "subclass"])
+def test_layers_run_by_themselves_where_somebody_looks(case, monkeypatch):
+    class Mine(nn.Dense):
+        pass
+
+    net = nn.Sequential(nn.Dense(4, 8), nn.ReLU(), (Mine if case == "subclass" else nn.Dense)(8, 1))
+    seen, looked = [], []
+    if case == "replaced":
+        inner = net[0].forward
+        net[0].forward = lambda x: looked.append(x.shape) or inner(x)
+    if case == "one layer":
+        net = net[:2]
+    with switch(watch=lambda op, *rest: looked.append(op)) if case == "watched" else switch():
+        seen, _ = calls(net, np.ones((3, 4), np.float32), monkeypatch)
+    assert "perceptron" not in seen
+    assert looked == {"watched": ["dense", "relu", "dense"], "replaced": [(3, 4)]}.get(case, [])
+
+
+def test_a_misfit_names_the_layer():
+    net = nn.Sequential(nn.Dense(4, 8), nn.ReLU(), nn.Dense(9, 1)).label("net")
+    with pytest.raises(ShapeError, match=r"dense: x of shape \(3, 8\) .* weight of shape \(1, 9\)"):
+        net(np.ones((3, 4), np.float32))
+
+
+def test_changed_weights_are_noticed():
+    net = nn.Sequential(nn.Dense(4, 8), nn.ReLU(), nn.Dense(8, 1))
+    y = ops.sum(net(rawgan.tensor(np.ones((3, 4), np.float32))))
+    net[2].weight.data -= 1.0
+    with pytest.raises(rawgan.GradientError, match=r"inputs.*was changed"):
+        y.backward()
