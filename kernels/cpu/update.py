@@ -26,12 +26,16 @@ def _sum_squares(x, start, stop):
 
 
 @jit
-def _adam(param, grad, m, v, beta1, beta2, rest1, rest2, rate1, rate2, eps, start, stop):
+def _adam(param, grad, m, v, lr, beta1, beta2, eps, step, start, stop):
     ps, gs, ms, vs = param[start:stop], grad[start:stop], m[start:stop], v[start:stop]
+    number = param.dtype.type
+    rate1, rate2 = number(lr / (1 - beta1**step)), number(1 / (1 - beta2**step))
+    old1, new1, old2, new2 = number(beta1), number(1 - beta1), number(beta2), number(1 - beta2)
+    eps = number(eps)
     for i in range(ps.size):
         g = gs[i]
-        ms[i] = beta1 * ms[i] + rest1 * g
-        vs[i] = beta2 * vs[i] + rest2 * (g * g)
+        ms[i] = old1 * ms[i] + new1 * g
+        vs[i] = old2 * vs[i] + new2 * (g * g)
         ps[i] -= rate1 * ms[i] / (np.sqrt(vs[i] * rate2) + eps)
 
 
@@ -41,6 +45,8 @@ def sum_squares(x):
     if values is None:
         pieces = np.nditer(x, ["external_loop", "buffered", "zerosize_ok"], order="K")
         return float(sum(_sum_squares(piece, 0, piece.size) for piece in map(np.ascontiguousarray, pieces)))
+    if values.size <= BLOCK:
+        return float(_sum_squares(values, 0, values.size))
     partial = np.zeros(-(-values.size // BLOCK))
 
     def task(start, stop):
@@ -53,14 +59,8 @@ def sum_squares(x):
 def adam(param, grad, m, v, lr, beta1, beta2, eps, step):
     """See CONTRACTS["adam"]."""
     arrays = [array.reshape(-1) for array in (param, grad, m, v)]
-    number = param.dtype.type
-    rates = (
-        number(beta1),
-        number(beta2),
-        number(1 - beta1),
-        number(1 - beta2),
-        number(lr / (1 - beta1**step)),
-        number(1 / (1 - beta2**step)),
-        number(eps),
-    )
-    run_blocks(lambda start, stop: _adam(*arrays, *rates, start, stop), param.size)
+    rates = float(lr), float(beta1), float(beta2), float(eps), float(step)
+    if param.size <= BLOCK:  # no need of a pool
+        _adam(*arrays, *rates, 0, param.size)
+    else:
+        run_blocks(lambda start, stop: _adam(*arrays, *rates, start, stop), param.size)

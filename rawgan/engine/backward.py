@@ -25,8 +25,9 @@ def backward(self: Tensor, grad: Any = None) -> None:
             "backward(): this tensor was computed from nothing that requires a gradient "
             "(or inside no_grad()); make a leaf with requires_grad=True"
         )
-    for leaf, share in _sweep(self, _first_gradient(self, grad), None, False).items():
-        share = _own(share, leaf)
+    shares, owned = _sweep(self, _first_gradient(self, grad), None, False)
+    for leaf, share in shares.items():
+        share = arrays.contiguous(share) if leaf in owned and share.shape else _own(share, leaf)
         if leaf.grad is not None:
             share += leaf.grad  # into the new array: whoever holds the old one sees no change
         leaf.grad = share
@@ -61,7 +62,7 @@ def grad(
     targets = {_key(x) for x in inputs}
     found: dict[Any, Any] = {}
     if output.requires_grad:
-        found = _sweep(output, _first_gradient(output, grad_outputs), targets, create_graph)
+        found, _ = _sweep(output, _first_gradient(output, grad_outputs), targets, create_graph)
     out = []
     for x in inputs:
         share = found.get(_key(x))
@@ -101,11 +102,11 @@ def _first_gradient(output: Tensor, given: Any) -> Any:
     return given
 
 
-def _sweep(output: Tensor, first: Any, targets: set | None, create_graph: bool) -> dict[Any, Any]:
+def _sweep(output: Tensor, first: Any, targets: set | None, create_graph: bool) -> tuple[dict, set]:
     """Walk the Nodes from `output`, newest first, and sum what each rule contributes.
 
     Returns the gradients of the targets (of all leaves where targets is None) as arrays, or as
-    Tensors with create_graph.
+    Tensors with create_graph, and which of them are sums made here that nobody else holds.
     """
     root = _key(output)
     if create_graph:
@@ -143,7 +144,7 @@ def _sweep(output: Tensor, first: Any, targets: set | None, create_graph: bool) 
     for key, share in gradients.items():  # what is left are leaves
         if targets is None or key in targets:
             results[key] = share
-    return results
+    return results, owned
 
 
 def _leading_to(root: Any, targets: set) -> set:

@@ -34,8 +34,9 @@ def axes_of(name, axis, ndim):
 def _reduced(name, operation, x, axis, keepdims, **attrs):
     x = as_input(x)
     axes = axes_of(name, axis, len(x.shape))
-    y = operation(x, axis=axes, **attrs)
-    if keepdims or not axes:
+    whole = len(axes) == len(x.shape)  # a gradient without axes broadcasts; any other keeps them until here
+    y = operation(x, axis=axes, keepdims=keepdims or not whole, **attrs)
+    if keepdims or whole or not axes:
         return y
     return reshape(y, tuple(n for a, n in enumerate(y.shape) if a not in axes))
 
@@ -45,9 +46,9 @@ def _count(shape, axis):
 
 
 @op("sum")
-def _sum(xp, x, *, axis):
+def _sum(xp, x, *, axis, keepdims=True):
     """Σ x over the axes."""
-    return xp.sum(x, axis=axis, keepdims=True)
+    return xp.sum(x, axis=axis, keepdims=keepdims)
 
 
 @_sum.rule("x", formula="x̄ = ȳ, repeated over the axes")
@@ -65,9 +66,9 @@ def sum(x, axis=None, keepdims=False):
 
 
 @op("mean")
-def _mean(xp, x, *, axis):
+def _mean(xp, x, *, axis, keepdims=True):
     """Σ x / n over the axes."""
-    return xp.mean(x, axis=axis, keepdims=True)
+    return xp.mean(x, axis=axis, keepdims=keepdims)
 
 
 @_mean.rule("x", formula="x̄ = ȳ / n, repeated over the axes")
@@ -85,10 +86,10 @@ def mean(x, axis=None, keepdims=False):
 
 
 @op("var")
-def _var(xp, x, *, axis, ddof):
+def _var(xp, x, *, axis, ddof, keepdims=True):
     """Σ (x − mean x)² / (n − ddof) over the axes."""
     d = x - xp.mean(x, axis=axis, keepdims=True)
-    return xp.sum(d * d, axis=axis, keepdims=True) / (_count(x.shape, axis) - ddof)
+    return xp.sum(d * d, axis=axis, keepdims=keepdims) / (_count(x.shape, axis) - ddof)
 
 
 @_var.rule("x", formula="x̄ = ȳ ⊙ 2(x − mean x) / (n − ddof)")
@@ -105,9 +106,9 @@ def var(x, axis=None, keepdims=False, ddof=0):
 
 
 @op("max")
-def _max(xp, x, *, axis):
+def _max(xp, x, *, axis, keepdims=True):
     """The largest value over the axes."""
-    return xp.max(x, axis=axis, keepdims=True)
+    return xp.max(x, axis=axis, keepdims=keepdims)
 
 
 @_max.rule("x", formula="x̄ = ȳ ⊙ [x = y] / (how many are largest)")

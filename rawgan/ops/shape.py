@@ -36,6 +36,8 @@ def reshape(x, shape):
     """
     x = as_input(x)
     shape = (shape,) if isinstance(shape, int) else tuple(operator.index(n) for n in shape)
+    if shape == x.shape:
+        return x
     size = math.prod(x.shape)
     known = math.prod(n for n in shape if n != -1)
     if shape.count(-1) > 1 or any(n < -1 for n in shape):
