@@ -1,9 +1,8 @@
 """The leaky rectifier and its gradient, over memory order."""
 
-import numpy as np
-
 from .jit import jit
 from .layout import flat, packed, packed_like
+from .memory import fresh_like
 from .pool import run_blocks
 
 
@@ -29,7 +28,7 @@ def _leaky_relu_grad(gy, y, gx, slope, start, stop):
 def leaky_relu(x, negative_slope):
     """See CONTRACTS["leaky_relu"]."""
     x = packed(x)
-    y = np.empty_like(x)
+    y = fresh_like(x)
     source, target, slope = flat(x), flat(y), x.dtype.type(negative_slope)
     run_blocks(lambda start, stop: _leaky_relu(source, target, slope, start, stop), x.size)
     return y
@@ -39,7 +38,7 @@ def leaky_relu_grad(gy, y, negative_slope):
     """See CONTRACTS["leaky_relu_grad"]."""
     y = packed(y)
     gy = packed_like(gy, y)
-    gx = np.empty_like(y)
+    gx = fresh_like(y)
     upstream, values, target, slope = flat(gy), flat(y), flat(gx), y.dtype.type(negative_slope)
     run_blocks(lambda start, stop: _leaky_relu_grad(upstream, values, target, slope, start, stop), y.size)
     return gx

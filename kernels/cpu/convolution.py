@@ -18,7 +18,8 @@ from . import thin
 from .fast import Fast, Shape, fast
 from .jit import jit
 from .layout import channels_first, channels_last, swap_last, taps_first
-from .pool import run, run_blocks, scratch, single_threaded_blas
+from .memory import fresh, scratch
+from .pool import run, run_blocks, single_threaded_blas
 
 CHUNK_ROWS = 512  # windows to a product: enough to repay BLAS for repacking the weights
 CHUNK_BYTES = 8 << 20
@@ -107,7 +108,7 @@ def conv2d(x, weight, bias, stride=(1, 1), padding=(0, 0)):
         return channels_first(thin.conv2d(channels_last(x), weight, bias, (p, q), stride, padding))
     images = channels_last(x).reshape(n, h, w * c)
     matrix = taps_first(weight).T
-    y = np.empty((n, p, q, o), x.dtype)
+    y = fresh((n, p, q, o), x.dtype)
     rows = y.reshape(n * p * q, o)
     taps = kh * kw * c
     chunk = _chunk(n, p * q, taps * x.itemsize)
@@ -138,7 +139,7 @@ def conv_transpose2d(x, weight, bias, stride=(1, 1), padding=(0, 0), output_padd
     rows = channels_last(x).reshape(n * h * w, c)
     matrix = taps_first(weight)
     shift = np.zeros(o, x.dtype) if bias is None else np.ascontiguousarray(bias)
-    y = np.empty((n, out_h, out_w, o), x.dtype)
+    y = fresh((n, out_h, out_w, o), x.dtype)
     images = y.reshape(n, out_h, out_w * o)
     taps = kh * kw * o
     chunk = _chunk(n, h * w, taps * x.itemsize)
@@ -194,7 +195,7 @@ def conv2d_weight_grad(x, gy, kernel_size, stride=(1, 1), padding=(0, 0)):
 
 def _add_up(partial):
     """The sum over the first axis, in order, which does not depend on who computes it."""
-    total = np.empty(partial.shape[1:], partial.dtype)
+    total = fresh(partial.shape[1:], partial.dtype)
     terms, sums = partial.reshape(len(partial), total.size), total.reshape(-1)
     run_blocks(lambda start, stop: terms[:, start:stop].sum(0, out=sums[start:stop]), total.size)
     return total

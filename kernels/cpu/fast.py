@@ -15,7 +15,8 @@ from .bilinear import Algorithm, algorithm
 from .gemm import pack, panels_shape, product
 from .jit import jit
 from .layout import taps_first
-from .pool import run, scratch
+from .memory import fresh, scratch
+from .pool import run
 from .transform import BLOCK, compiled, transform
 from .vector import address
 
@@ -183,7 +184,7 @@ class Fast:
         u, v = self._images(x), self._weights(weight)
         d = self._d()
         _multiply(u, False, v, True, d)
-        y = np.empty((s.images, *s.plane, s.out), x.dtype)
+        y = fresh((s.images, *s.plane, s.out), x.dtype)
         shift = self.no_shift[: s.out] if bias is None else np.ascontiguousarray(bias)
         _back(self.result, d, self.d_step, y, y[0].size, s.images, shift)
         return y
@@ -194,7 +195,7 @@ class Fast:
         d, v = self._results(y), self._weights(weight)
         u = self._u()
         _multiply(d, False, v, False, u)
-        x = np.empty((s.images, *s.image, s.into), y.dtype)
+        x = fresh((s.images, *s.image, s.into), y.dtype)
         shift = self.no_shift[: s.into] if bias is None else np.ascontiguousarray(bias)
         _back(self.image, u, self.u_step, x, x[0].size, s.images, shift)
         return x
@@ -205,7 +206,7 @@ class Fast:
         u, d = self._images(x), self._results(y)
         v = self._v()
         _multiply(d, True, u, False, v)
-        gw = np.empty((s.out, self.taps, s.into), x.dtype)
+        gw = fresh((s.out, self.taps, s.into), x.dtype)
         _back(self.weight, v, self.wide, gw, gw[0].size, s.out, self.no_shift[: s.into])
         return gw
 

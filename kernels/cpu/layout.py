@@ -7,6 +7,7 @@ kernel's row of taps is one run of memory, and a matrix product writes its resul
 import numpy as np
 
 from .jit import jit
+from .memory import fresh
 from .pool import run
 
 
@@ -25,7 +26,7 @@ def _swap(source, target, start, stop):
 def swap_last(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """x, C-contiguous and seen as (A, rows, columns), as a new array (A, columns, rows)."""
     source = x.reshape(-1, rows, columns) if x.size else np.empty((0, rows, columns), x.dtype)
-    target = np.empty((len(source), columns, rows), x.dtype)
+    target = fresh((len(source), columns, rows), x.dtype)
     step = max(1, (1 << 16) // (rows * columns)) if x.size else 1
     tasks = -(-len(source) // step)
     run(lambda i: _swap(source, target, i * step, min(len(source), (i + 1) * step)), tasks)

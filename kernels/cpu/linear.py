@@ -15,7 +15,8 @@ from numba.np.numpy_support import carray
 
 from .gemm import WIDE, pack, panels_shape, product
 from .jit import entry, jit
-from .pool import run, scratch, single_threaded_blas
+from .memory import fresh, scratch
+from .pool import run, single_threaded_blas
 from .team import arguments, share, team
 from .vector import address, floats
 
@@ -90,7 +91,7 @@ def _product(a, b, bias=None):
     """a b + bias for matrices."""
     m, k = a.shape
     n = b.shape[1]
-    out = np.empty((m, n), a.dtype)
+    out = fresh((m, n), a.dtype)
     if a.dtype != np.float32 or min(m, n, k) == 0 or (min(m, n) == 1 and k > 1) or n * k > LARGEST:
         _by_blas(a, b, out)
         if bias is not None:

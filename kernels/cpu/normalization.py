@@ -9,6 +9,7 @@ import numpy as np
 
 from .jit import jit
 from .layout import channels_first, channels_last
+from .memory import fresh_like
 from .pool import run
 
 COLUMNS = 512
@@ -109,7 +110,7 @@ def batch_norm(x, scale, shift, eps):
     mean = total.sum(0) / blocks.rows
     var = (squares + counts * (total / counts - mean) ** 2).sum(0) / blocks.rows
 
-    y = np.empty_like(rows)
+    y = fresh_like(rows)
     slope = scale / np.sqrt(var + eps)
     wide_shift = shift.astype(np.float64)
     blocks.run(lambda i, *bounds: _normalise(rows, y, *bounds, mean, slope, wide_shift))
@@ -130,6 +131,6 @@ def batch_norm_grad(gy, x, scale, mean, var, eps):
     slope = scale * inverse
     lean = slope * inverse * gscale / blocks.rows
     offset = slope * gshift / blocks.rows
-    gx = np.empty_like(rows)
+    gx = fresh_like(rows)
     blocks.run(lambda i, *bounds: _input_grad(upstream, rows, gx, *bounds, mean, slope, lean, offset))
     return _like(gx, x), gscale.astype(x.dtype), gshift.astype(x.dtype)

@@ -22,7 +22,7 @@ from numba.np.numpy_support import carray
 from . import activation, linear
 from .gemm import WIDE, pack, product
 from .jit import entry, jit
-from .pool import scratch
+from .memory import fresh, scratch
 from .team import arguments, integers, share, team
 from .vector import address, floats, keep
 
@@ -244,7 +244,7 @@ def perceptron(x, weights, biases, slopes):
     plan = _plan(len(x), tuple(w.shape for w in weights), False)
     panels = scratch("panels", (plan.floats,), x.dtype)
     biases = [NONE if b is None else np.ascontiguousarray(b) for b in biases]
-    outputs = [np.empty((len(x), len(w)), x.dtype) for w in weights]
+    outputs = [fresh((len(x), len(w)), x.dtype) for w in weights]
     table, slopes = np.empty((len(weights), FIELDS), np.int64), np.array(slopes, x.dtype)
     for i, (w, b, y) in enumerate(zip(weights, biases, outputs, strict=True)):
         _line(table, i, w, b, y, panels, plan.panels[i], 0)
@@ -276,9 +276,9 @@ def perceptron_grad(gy, x, outputs, weights, slopes, wanted):
     gradients = []
     if wanted[1]:
         for i, w in enumerate(weights):
-            gradients += [np.empty(w.shape, x.dtype), np.empty(len(w), x.dtype)]
+            gradients += [fresh(w.shape, x.dtype), np.empty(len(w), x.dtype)]
             _results(table, i, *gradients[-2:])
-    gx = np.empty(x.shape if wanted[0] else (0, 0), x.dtype)
+    gx = fresh(x.shape if wanted[0] else (0, 0), x.dtype)
     units = plan.units if wanted[1] else NO_UNITS
     columns = scratch("columns", (len(units) * plan.room,), x.dtype)
     with team().crew(max(plan.parts, len(units))) as (board, helpers):

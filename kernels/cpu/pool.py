@@ -1,4 +1,4 @@
-"""One pool of threads for every kernel, and scratch memory that lives as long as its thread.
+"""One pool of threads for every kernel.
 
 A kernel cuts its work into tasks whose number depends on the shapes alone, and `run(task, count)` calls
 `task(0) ... task(count - 1)`, each on whichever thread is free. A task must write only its own part of the
@@ -16,11 +16,8 @@ from contextvars import Context, copy_context
 from functools import cache
 from itertools import count as counter
 from itertools import product
-from math import prod
 from queue import SimpleQueue
 from typing import Any
-
-import numpy as np
 
 from ..errors import ConfigError
 
@@ -160,24 +157,6 @@ class _SingleThreadedBlas:
 
 
 single_threaded_blas = _SingleThreadedBlas()  # with single_threaded_blas: BLAS starts no threads
-
-
-_local = threading.local()
-
-
-def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An uninitialised array of this thread's, the same memory at every call with this name and dtype.
-
-    Fresh memory costs a page fault every 4 KB, more than the work on it; this memory is touched again and
-    again.
-    """
-    buffers = _local.__dict__
-    size = prod(shape)
-    key = name, dtype
-    buffer = buffers.get(key)
-    if buffer is None or buffer.size < size:
-        buffer = buffers[key] = np.empty(size, dtype)
-    return buffer[:size].reshape(shape)
 
 
 def _forget() -> None:

@@ -5,6 +5,7 @@ import numpy as np
 from ..checks import conv_output_size, index_out_of_range
 from .jit import jit
 from .layout import channels_first, channels_last
+from .memory import fresh
 from .pool import run
 
 
@@ -70,8 +71,8 @@ def max_pool2d(x, kernel_size, stride, padding=(0, 0)):
     p = conv_output_size(h, kernel_size[0], stride[0], padding[0])
     q = conv_output_size(w, kernel_size[1], stride[1], padding[1])
     images = channels_last(x)
-    y = np.empty((n, p, q, c), x.dtype)
-    indices = np.empty((n, p, q, c), np.int32)
+    y = fresh((n, p, q, c), x.dtype)
+    indices = fresh((n, p, q, c), np.dtype(np.int32))
     geometry = tuple(kernel_size), tuple(stride), tuple(padding)
     _each_image(lambda i: _max_pool(images, y, indices, i, *geometry), n, x.size)
     return channels_first(y), channels_first(indices)
@@ -82,7 +83,7 @@ def max_pool2d_scatter(gy, indices, shape):
     n, c, p, q = gy.shape
     upstream = channels_last(gy).reshape(n, p * q, c)
     places = channels_last(indices).reshape(n, p * q, c)
-    gx = np.empty((n, shape[0] * shape[1], c), gy.dtype)
+    gx = fresh((n, shape[0] * shape[1], c), gy.dtype)
 
     def task(i):
         if not _scatter(upstream, places, gx, i):
@@ -98,7 +99,7 @@ def max_pool2d_gather(x, indices):
     p, q = indices.shape[2:]
     images = channels_last(x).reshape(n, h * w, c)
     places = channels_last(indices).reshape(n, p * q, c)
-    y = np.empty((n, p * q, c), x.dtype)
+    y = fresh((n, p * q, c), x.dtype)
 
     def task(i):
         if not _gather(images, places, y, i):

@@ -14,6 +14,7 @@ from numba import extending, float64, uint64
 
 from .jit import jit
 from .layout import channels_first, channels_last
+from .memory import fresh_like
 from .pool import run, run_blocks
 
 LOW = 0xFFFFFFFF
@@ -235,11 +236,11 @@ def dropout(x, p, key, draw, channels=False):
             kept = (words >= threshold).reshape(*x.shape[:2], *[1] * (x.ndim - 2))
             return np.where(kept, x / keep, x.dtype.type(0))
         images = channels_last(x)
-        y = np.empty_like(images)
+        y = fresh_like(images)
         run(lambda i: _drop_maps(images, y, i, words, threshold, keep), len(x))
         return channels_first(y)
     rows = channels_last(x) if x.ndim == 4 else np.ascontiguousarray(x)
-    y = np.empty_like(rows)
+    y = fresh_like(rows)
     source, target, stream = rows.reshape(-1), y.reshape(-1), _stream(key, draw)
     run_blocks(lambda start, stop: _drop(source, target, start, stop, threshold, keep, stream), x.size)
     return channels_first(y) if x.ndim == 4 else y

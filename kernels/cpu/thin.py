@@ -15,6 +15,7 @@ from numba import types
 from .gemm import WIDE, pack, panels_shape, sums_in_registers, tile_rows
 from .jit import jit
 from .layout import taps_first
+from .memory import fresh
 from .pool import run
 from .vector import INT, address, intrinsic, keep, pointer
 
@@ -161,7 +162,7 @@ def conv2d(x, weight, bias, plane, stride, padding):
     out, _, *kernel = weight.shape
     panels = np.empty(panels_shape(kernel[0] * kernel[1] * c, out), np.float32)
     _pack(taps_first(weight), np.empty(0, np.float32) if bias is None else np.ascontiguousarray(bias), panels)
-    y = np.empty((n, *plane, out), np.float32)
+    y = fresh((n, *plane, out), x.dtype)
     images = x.reshape(n, h, w * c)
     geometry = _geometry(c, kernel, plane, stride, padding)
 

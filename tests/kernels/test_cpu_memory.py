@@ -1,0 +1,118 @@
+"""Memory used again: never while anybody can see it, and never without bound."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rawgan import kernels
+from rawgan.kernels.cpu import memory
+from rawgan.kernels.cpu.memory import KEPT, SMALL, fresh, fresh_like, scratch
+
+FLOAT = np.dtype(np.float32)
+LARGE = (SMALL // 4 + 1,)
+
+
+@pytest.fixture(autouse=True)
+def empty(monkeypatch):
+    monkeypatch.setattr(memory, "_buffers", type(memory._buffers)())
+
+
+VIEWS = {
+    "itself": lambda x: x,
+    "slice": lambda x: x[3:5],
+    "view of a view": lambda x: x.reshape(1, -1)[:, 7:].T[2:],
+    "other dtype": lambda x: x.view(np.int32),
+    "buffer": memoryview,
+    "list": lambda x: [x[1:]],
+}
+
+
+@pytest.mark.parametrize("kind", VIEWS)
+def test_memory_is_used_again_only_when_nobody_refers_to_it(kind):
+    x = fresh(LARGE, FLOAT)
+    place = x.ctypes.data
+    held = VIEWS[kind](x)
+    del x
+    assert fresh(LARGE, FLOAT).ctypes.data != place
+    del held
+    assert place in {y.ctypes.data for y in [fresh(LARGE, FLOAT) for _ in range(2)]}
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([1, 2, 3]), st.booleans()), max_size=40))
+def test_live_arrays_never_share_memory(moves):
+    """Arrays are made and dropped in any order; each keeps the number written into it."""
+    live = {}
+    for number, (slot, size, drop) in enumerate(moves):
+        if drop:
+            live.pop(slot, None)
+            continue
+        x = fresh((size * LARGE[0],), FLOAT)
+        x[...] = number
+        live[slot] = (number, x[1:])
+        del x
+        for wanted, y in live.values():
+            assert y[0] == y[-1] == wanted
+
+
+def test_idle_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr(memory, "KEPT", 10 * SMALL)
+    for n in range(1, 60):
+        fresh((LARGE[0] + n,), FLOAT)
+    assert sum(size * len(held) for size, held in memory._buffers.items()) <= 10 * SMALL
+    assert KEPT <= 1 << 29
+    with pytest.raises(MemoryError):
+        fresh((1 << 60,), FLOAT)
+
+
+def test_small_arrays_are_numpys():
+    assert fresh((2, 3), FLOAT).base is None
+    assert memory._buffers == {}
+
+
+@pytest.mark.parametrize("order", ["C", "channels last", "two axes"])
+def test_fresh_like_keeps_the_order(order):
+    x = np.ones((4, 8, 64, 64) if order != "two axes" else (512, 512), np.float32)
+    if order == "channels last":
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    y = fresh_like(x)
+    assert (y.shape, y.strides, y.dtype) == (x.shape, x.strides, x.dtype)
+
+
+def test_threads_never_get_the_same_memory():
+    wrong = []
+
+    def work(number):
+        for _ in range(300):
+            x = fresh(LARGE, FLOAT)
+            x[:100] = number
+            y = fresh(LARGE, FLOAT)
+            y[:100] = -1
+            if (x[:100] != number).any():
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_kernels_result_outlives_the_next_call():
+    x = np.random.default_rng(0).standard_normal((256, 512)).astype(np.float32)
+    first = kernels.leaky_relu(x, 0.1)
+    wanted = first.copy()
+    for _ in range(3):
+        kernels.leaky_relu(-x, 0.1)
+    np.testing.assert_array_equal(first, wanted)
+
+
+def test_scratch_is_the_same_memory_by_name():
+    a, b = scratch("a", (4, 5), FLOAT), scratch("a", (2, 3), FLOAT)
+    assert a.ctypes.data == b.ctypes.data
+    assert scratch("b", (4, 5), FLOAT).ctypes.data != a.ctypes.data
+    assert scratch("a", (4, 5), np.dtype(np.float64)).dtype == np.float64
