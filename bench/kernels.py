@@ -1,158 +1,197 @@
-"""Times every kernel on the shapes of this project's networks, beside PyTorch where it is installed.
+"""Times every kernel of the table, and every gradient rule made of kernels, on the cases of the contracts.
 
-    python bench/kernels.py                          # the CPU column, and PyTorch's
-    python bench/kernels.py conv2d dense --reference --json out.json
-
-Each case runs in bursts that alternate between the columns (A A A, B B B, A A A, ...), and the first call of
-a burst is not counted: after a call, PyTorch's OpenMP threads keep spinning for some milliseconds and would
-take a processor from whoever comes next. The figure is the median over all counted calls. `ratio` is this
-project's time divided by PyTorch's; `Gflop/s` counts the useful operations of the direct method.
+Nothing here names a kernel: a new row of `rawgan.kernels.contracts` is timed as soon as it has cases. The
+gradient of an operation is timed as its rule in `rawgan.ops.OPS`, by itself, without the tape; its operations
+and bytes are those of the kernels that the rule calls. An operation whose gradient is one fused kernel, and a
+kernel that is a gradient itself (it takes gy), has its own row and no further one.
 """
 
-import argparse
-import json
-import statistics
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from rawgan import arrays, kernels, ops
+from rawgan.bench import document, roofs, timing
+from rawgan.bench.columns import Column, find
+from rawgan.kernels.errors import ConfigError
+from rawgan.recipes import nearest
 
-from rawgan import kernels
-
-BURST = 4
-
-
-def _torch_calls() -> dict[str, Callable[..., Callable[[], Any]]]:
-    """Kernel name -> a function of its arguments that returns PyTorch's call for the same result."""
-    import torch
-    from torch.nn import functional as F
-
-    torch.set_num_threads(kernels.info()["threads"])
-    torch.set_grad_enabled(False)
-
-    def host(*arrays):
-        return [None if a is None else torch.from_numpy(a.copy(order="K")) for a in arrays]
-
-    def matmul(a, b):
-        a, b = host(a, b)
-        return lambda: torch.matmul(a, b)
-
-    def dense(x, weight, bias):
-        x, weight, bias = host(x, weight, bias)
-        return lambda: F.linear(x, weight, bias)
-
-    # Convolutions get contiguous tensors: PyTorch's own choice of layout, and its users'.
-    def conv2d(x, weight, bias, stride, padding):
-        x, weight = (t.contiguous() for t in host(x, weight))
-        return lambda: F.conv2d(x, weight, None, stride, padding)
-
-    def conv_transpose2d(x, weight, bias, stride, padding, output_padding):
-        x, weight = (t.contiguous() for t in host(x, weight))
-        return lambda: F.conv_transpose2d(x, weight, None, stride, padding, output_padding)
-
-    def conv2d_weight_grad(x, gy, kernel_size, stride, padding):
-        x, gy = (t.contiguous() for t in host(x, gy))
-        weight = torch.empty(gy.shape[1], x.shape[1], *kernel_size)
-        wanted = [False, True, False]
-        backward = torch.ops.aten.convolution_backward
-        return lambda: backward(gy, x, weight, None, stride, padding, (1, 1), False, (0, 0), 1, wanted)
-
-    def max_pool2d(x, kernel_size, stride, padding):
-        (x,) = host(x)
-        return lambda: F.max_pool2d(x, kernel_size, stride, padding, return_indices=True)
-
-    def batch_norm(x, scale, shift, eps):
-        x, scale, shift = host(x, scale, shift)
-        return lambda: F.batch_norm(x, None, None, scale, shift, True, 0.1, eps)
-
-    def leaky_relu(x, negative_slope):
-        (x,) = host(x)
-        return lambda: F.leaky_relu(x, negative_slope)
-
-    def dropout(x, p, key, draw, channels):
-        (x,) = host(x)
-        return lambda: F.dropout(x, p)
-
-    def philox_normal(out, key, draw):
-        return lambda: torch.randn(out.shape)
-
-    def philox_uniform(out, key, draw):
-        return lambda: torch.rand(out.shape)
-
-    return {name: call for name, call in locals().items() if name in kernels.KERNELS}
+ACTIVATIONS = ("x", "gy", "y", "outputs", "indices")  # arguments whose first axis is the batch
 
 
-def _alternate(calls: dict[str, Callable[[], Any]], seconds: float) -> dict[str, float]:
-    """The median time of each call in seconds, in alternating bursts for about `seconds` in all."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for call in calls.values():  # compile, allocate
-        call()
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or not all(len(t) >= BURST for t in times.values()):
-        for name, call in calls.items():
-            for i in range(BURST):
-                start = time.perf_counter()
-                call()
-                if i:
-                    times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(t) for name, t in times.items()}
+def run(
+    devices: Sequence[str] | None = None,
+    against: Sequence[str] = (),
+    only: Sequence[str] = (),
+    batch: int | None = None,
+    seconds: float = 0.3,
+    show: Callable[[list], Any] = iter,
+) -> dict[str, Any]:
+    """The document of all kernels, or of `only` these.
 
-
-def _measure(name: str, case: str, columns: list[str], torch_calls: dict, seconds: float) -> dict[str, Any]:
-    kernel = kernels.KERNELS[name]
-    arguments = kernel.contract.cases[case](np.random.default_rng(0))
-    calls = {}
-    for column in columns:
-        function = kernel.implementation(column)
-        calls[column] = lambda function=function: function(**arguments)
-    if name in torch_calls:
-        calls["torch"] = torch_calls[name](**arguments)
-    times = _alternate(calls, seconds)
-    values = arguments.values()
-    flops, moved = float(kernel.contract.flops(*values)), float(kernel.contract.bytes(*values))
-    return {"kernel": name, "case": case, "flops": flops, "bytes": moved, "seconds": times}
-
-
-def _line(row: dict[str, Any], columns: list[str]) -> str:
-    times = row["seconds"]
-    cells = [f"{1e3 * times[c]:10.3f}" if c in times else f"{'-':>10}" for c in [*columns, "torch"]]
-    ratio = f"{times['cpu'] / times['torch']:6.2f}" if "torch" in times else f"{'-':>6}"
-    rates = f"{row['flops'] / times['cpu'] / 1e9:8.1f} {row['bytes'] / times['cpu'] / 1e9:8.1f}"
-    return f"{row['kernel']:19} {row['case']:20}{''.join(cells)} {ratio} {rates}"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kernels", nargs="*", help="names of kernels (default: all)")
-    parser.add_argument("--reference", action="store_true", help="time the textbook column too (slow)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="time to spend on a case")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args()
-    unknown = set(options.kernels) - set(kernels.KERNELS)
-    if unknown:
-        parser.error(f"unknown kernels {sorted(unknown)}; there are {', '.join(kernels.KERNELS)}")
-    columns = ["reference", "cpu"] if options.reference else ["cpu"]
-    try:
-        torch_calls = _torch_calls()
-    except ImportError:
-        torch_calls = {}
-    machine = kernels.info()
-    print(", ".join(f"{key} {value}" for key, value in machine.items()))
-    heads = "".join(f"{column + ' ms':>10}" for column in [*columns, "torch"])
-    print(f"{'kernel':19} {'case':20}{heads}  ratio  Gflop/s     GB/s")
+    devices: columns, see `columns.find`. against: ("torch",) or (). batch: in place of the cases' own.
+    seconds: for each column of each row. show: wraps the list of rows to be timed, for a progress bar.
+    """
+    for name in only:
+        if name not in kernels.KERNELS:
+            raise ConfigError(f"bench: there is no kernel {name!r}{nearest(name, kernels.KERNELS)}")
+    columns = find(devices)
+    main = next((c for c in reversed(columns) if c.missing is None), None)
+    if main is None:
+        raise ConfigError(f"bench: nothing to time: {columns[0].name}: {columns[0].missing}")
+    missing = {c.name: c.missing for c in columns if c.missing}
+    rival = None
+    if against:
+        rival = main.device if main.kind == "cuda" else "cpu"
+        if why := document.why_no_torch(rival):
+            missing["torch"], rival = why, None
+    usable = [c for c in columns if c.missing is None]
+    limits = {device: roofs.measure(device) for device in dict.fromkeys(c.device for c in usable)}
+    work = []
+    for name in only or kernels.KERNELS:
+        for case, make in kernels.KERNELS[name].contract.cases.items():
+            arguments = make(np.random.default_rng(0))
+            given = [part for part in parts(name) if part == "value" or arguments[part] is not None]
+            work += [(name, part, case) for part in given]
     rows = []
-    for name in options.kernels or kernels.KERNELS:
-        for case in kernels.KERNELS[name].contract.cases:
-            rows.append(_measure(name, case, columns, torch_calls, options.seconds))
-            print(_line(rows[-1], columns), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+    for name, part, case in show(work):
+        arguments = kernels.KERNELS[name].contract.cases[case](np.random.default_rng(0))
+        if batch:
+            arguments = rebatched(arguments, batch)
+        calls, blank = _calls(name, part, arguments, usable, rival)
+        flops, moved = cost(name, part, arguments)
+        times = {c: timing.summary(t) for c, t in timing.alternate(calls, seconds).items()}
+        for column in usable:
+            if column.name in times:
+                ms = times[column.name]["median_ms"]
+                times[column.name] |= roofs.against(flops, moved, ms, limits[column.device])
+        row = {"name": name, "part": part, "case": case, "flops": flops, "bytes": moved, "times": times}
+        rows.append(row | {"missing": blank})
+    names = [c.name for c in columns] + ["torch"] * bool(against)
+    settings = {"batch": batch, "seconds": seconds}
+    more = {"missing": missing, "roofs": limits, "settings": settings}
+    return document.make("kernels", rows, names, main.name, **more)
 
 
-if __name__ == "__main__":
-    main()
+def _calls(
+    name: str, part: str, arguments: dict[str, Any], usable: list[Column], rival: str | None
+) -> tuple[dict[str, timing.Call], dict[str, str]]:
+    """What is timed in each column, and why there is nothing in the others; `rival`: PyTorch's device."""
+    calls, blank = {}, {}
+    for column in usable:
+        if column.kind in kernels.KERNELS[name].implementations:
+            calls[column.name] = column_call(column, name, part, arguments)
+        else:
+            blank[column.name] = "no such kernel yet"
+    if rival:
+        call = torch_call(name, part, arguments, rival)
+        if call:
+            calls["torch"] = call
+        else:
+            blank["torch"] = "no such call"
+    return calls, blank
+
+
+def parts(name: str) -> list[str]:
+    """ "value", and the inputs whose gradients are rules that call kernels."""
+    kernel, op = kernels.KERNELS[name], ops.OPS.get(name)
+    takes = set(kernel.contract.arguments)
+    if op is None or op.fused or "gy" in takes or {*op.inputs, *op.attrs} != takes:
+        return ["value"]
+    return ["value", *op.rules]
+
+
+def rebatched(arguments: dict[str, Any], batch: int) -> dict[str, Any]:
+    """The arguments with as many examples, repeated or left out, in the same memory order."""
+
+    def resized(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return type(value)(map(resized, value))
+        if value.ndim < 2:
+            return value
+        order = sorted(range(value.ndim), key=lambda axis: -abs(value.strides[axis]))
+        if order[0] != 0 or not len(value):
+            return np.resize(value, (batch, *value.shape[1:]))
+        rows = value.transpose(order)[np.arange(batch) % len(value)]
+        return rows.transpose(np.argsort(order))
+
+    return {name: resized(v) if name in ACTIVATIONS else v for name, v in arguments.items()}
+
+
+def column_call(column: Column, name: str, part: str, arguments: dict[str, Any]) -> timing.Call:
+    """What is timed in a column: the kernel, or the gradient rule with what the tape would have saved."""
+    kernel = kernels.KERNELS[name]
+    placed = {key: column.place(value) for key, value in arguments.items()}
+    if part == "value":
+        function = kernel.implementation(column.kind)
+        return timing.Call(lambda: function(**placed), column.wait())
+    rule, values = _saved(name, part, placed, column)
+    return timing.Call(column.bound(lambda: rule(*values)), column.wait())
+
+
+def _saved(name: str, part: str, placed: dict[str, Any], column: Column) -> tuple[Callable, list[Any]]:
+    op = ops.OPS[name]
+    rule = op.rules[part]
+    inputs, attrs = [placed[n] for n in op.inputs], {n: placed[n] for n in op.attrs}
+    y, kept = column.bound(lambda: op.apply(tuple(inputs), attrs))()
+    saved = placed | {f"{n}_shape": v.shape for n, v in placed.items() if arrays.is_array(v)}
+    saved |= {op.output: y, **dict(zip(op.keeps, kept, strict=True))}
+    gy = np.random.default_rng(1).standard_normal(y.shape).astype(str(y.dtype))
+    if y.ndim == 4:  # as the layer after leaves it
+        gy = np.ascontiguousarray(gy.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    return rule.function, [column.place(gy), *(saved[n] for n in rule.needs)]
+
+
+def torch_call(name: str, part: str, arguments: dict[str, Any], device: str) -> timing.Call | None:
+    """PyTorch's call for the same result on that device; None where it has none."""
+    import torch
+
+    from rawgan.bench import rivals
+
+    if name not in rivals.CALLS:
+        return None
+    rivals.settle()
+    call = rivals.CALLS[name]
+    placed = {n: rivals.tensors(arguments[n], device) for n in kernels.KERNELS[name].contract.arguments}
+    wait = torch.cuda.synchronize if device != "cpu" else None
+    if part == "value":
+        return timing.Call(torch.no_grad()(lambda: call(*placed.values())), wait)
+    x = placed[part].requires_grad_()
+    y = call(*placed.values())
+    y = y[0] if isinstance(y, tuple) else y
+    gy = torch.randn(y.shape, dtype=y.dtype, device=y.device)
+    return timing.Call(lambda: torch.autograd.grad(y, [x], gy, retain_graph=True), wait)
+
+
+def cost(name: str, part: str, arguments: dict[str, Any]) -> tuple[float, float]:
+    """Operations and bytes by the contract; for a gradient, by those of the kernels that its rule calls."""
+    contract = kernels.KERNELS[name].contract
+    if part == "value":
+        values = [arguments[n] for n in contract.arguments]
+        return float(contract.flops(*values)), float(contract.bytes(*values))
+    rule, values = _saved(name, part, arguments, Column("cpu"))
+    with ledger() as calls:
+        rule(*values)
+    return sum(flops for _, flops, _ in calls), sum(moved for _, _, moved in calls)
+
+
+@contextmanager
+def ledger() -> Iterator[list[tuple[str, float, float]]]:
+    """A list that gets (kernel, operations, bytes) of every kernel called within the block."""
+    calls: list[tuple[str, float, float]] = []
+    plain = kernels.Kernel.__call__
+
+    def noted(self: kernels.Kernel, *args: Any, **kwargs: Any) -> Any:
+        values = [*args, *(kwargs[n] for n in self.contract.arguments[len(args) :])]
+        calls.append((self.name, float(self.contract.flops(*values)), float(self.contract.bytes(*values))))
+        return plain(self, *args, **kwargs)
+
+    kernels.Kernel.__call__ = noted
+    try:
+        yield calls
+    finally:
+        kernels.Kernel.__call__ = plain

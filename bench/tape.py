@@ -1,40 +1,21 @@
-"""What the tape costs: one small operation, recorded and differentiated, against NumPy alone.
-
-python bench/tape.py
-"""
+"""What the tape costs: one small operation, recorded and differentiated, beside NumPy alone."""
 
 from __future__ import annotations
 
-import datetime
-import json
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import rawgan
-from rawgan import kernels, ops
+from rawgan import ops
+from rawgan.bench import document, timing
 
 CHAIN = 100
 
 
-def microseconds(call: Callable[[], object], per: int = 1) -> float:
-    """Smallest of 25 timings of a repeated call: the machine's noise only ever adds."""
-    repeat = max(1, 2000 // per)
-    best = float("inf")
-    for _ in range(25):
-        start = time.perf_counter()
-        for _ in range(repeat):
-            call()
-        best = min(best, time.perf_counter() - start)
-    return 1e6 * best / repeat / per
-
-
-def main() -> None:
+def run(seconds: float = 0.5) -> dict[str, Any]:
+    """The document of an operation on 8 numbers, in a chain of `CHAIN`; times are of one operation."""
     a = rawgan.tensor(np.ones(8), dtype="float32", requires_grad=True)
     b = rawgan.tensor(np.ones(8), dtype="float32")
     gy = np.ones(8, np.float32)
@@ -45,36 +26,29 @@ def main() -> None:
             y = operation(y)
         return y
 
-    def plain() -> np.ndarray:
+    def numpy_alone() -> None:
         y = a.data
         for _ in range(CHAIN):
             y = y * b.data
-        return y
 
-    def both(operation: Callable) -> None:
+    def unrecorded() -> None:
+        with rawgan.no_grad():
+            chain(lambda x: x * b)
+
+    def differentiated(operation: Callable) -> None:
         chain(operation).backward(gy)
         a.grad = None
 
-    figures = {"NumPy x * y": microseconds(plain, CHAIN)}
-    with rawgan.no_grad():
-        figures["x * y under no_grad"] = microseconds(lambda: chain(lambda x: x * b), CHAIN)
-    figures["x * y recorded"] = microseconds(lambda: chain(lambda x: x * b), CHAIN)
-    figures["x * y recorded and differentiated"] = microseconds(lambda: both(lambda x: x * b), CHAIN)
-    figures["tanh recorded and differentiated"] = microseconds(lambda: both(ops.tanh), CHAIN)
-
-    print("microseconds for one operation on 8 numbers, in a chain of", CHAIN)
-    for name, figure in figures.items():
-        print(f"  {name:36}{figure:6.2f}")
-    if len(sys.argv) == 3 and sys.argv[1] == "--json":
-        document = {
-            "what": "microseconds for one operation on 8 numbers",
-            "date": datetime.date.today().isoformat(),
-            "machine": kernels.info(),
-            "versions": {"rawgan": rawgan.__version__, "numpy": np.__version__},
-            "figures": figures,
-        }
-        Path(sys.argv[2]).write_text(json.dumps(document, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    cases: dict[str, Callable[[], Any]] = {
+        "NumPy x * y": numpy_alone,
+        "x * y under no_grad": unrecorded,
+        "x * y recorded": lambda: chain(lambda x: x * b),
+        "x * y recorded and differentiated": lambda: differentiated(lambda x: x * b),
+        "tanh recorded and differentiated": lambda: differentiated(ops.tanh),
+    }
+    calls = {name: timing.Call(call) for name, call in cases.items()}
+    rows = []
+    for name, times in timing.alternate(calls, seconds).items():
+        each = timing.summary([t / CHAIN for t in times])
+        rows.append({"name": name, "part": "operation", "case": "8 numbers", "times": {"cpu": each}})
+    return document.make("tape", rows, ["cpu"], "cpu", settings={"seconds": seconds})

@@ -240,5 +240,8 @@ def info() -> None:
     console.print(matrix)
 
 
+app.command("rawgan.bench.commands:app", name="bench", help="Time kernels and training steps.")
+
+
 if __name__ == "__main__":
     main()

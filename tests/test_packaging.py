@@ -66,9 +66,15 @@ def sources():
     """What of the tree belongs into the wheel, by its name there."""
     return {
         str(Path(package, path.relative_to(ROOT / folder)))
-        for folder, package in (("rawgan", "rawgan"), ("kernels", "rawgan/kernels"))
+        for folder, package in (
+            ("rawgan", "rawgan"),
+            ("kernels", "rawgan/kernels"),
+            ("bench", "rawgan/bench"),
+        )
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".nbi", ".nbc", ".pyc")
+        if path.is_file()
+        and not {"__pycache__", "results"} & {*path.parts}
+        and path.suffix not in (".nbi", ".nbc", ".pyc")
     }
 
 
@@ -93,6 +99,9 @@ def test_the_wheel_runs_from_another_folder(wheel, tmp_path):
     options = ("--steps=3", "--device=cpu", "--quiet", "--out=run")
     said = python("-m", "rawgan", "train", "mlp", *options, path=away, cwd=tmp_path)
     assert "run/history.csv" in said
+    assert "x * y recorded" in python(
+        "-m", "rawgan", "bench", "tape", "--seconds=0.01", path=away, cwd=tmp_path
+    )
     assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) == 4
 
 

@@ -1,0 +1,156 @@
+"""The same result as each kernel's, by PyTorch: kernel name -> a function of the kernel's arguments.
+
+The arguments come as PyTorch's tensors (`tensors`), and an output is what the kernel's is, so that a test
+compares the two and autograd differentiates it. A kernel that has no row has no rival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from rawgan.kernels.cpu.pool import thread_count
+
+aten = torch.ops.aten
+
+
+def tensors(value: Any, device: str = "cpu") -> Any:
+    """An argument as PyTorch takes it; pictures contiguous, which is its own default and its users'."""
+    if isinstance(value, list | tuple):
+        return type(value)(tensors(v, device) for v in value)
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype == np.uint32:
+        value = value.view(np.int32)
+    return torch.from_numpy(np.ascontiguousarray(value).copy()).to(device)
+
+
+def settle() -> None:
+    """PyTorch on as many threads as the kernels, and in float32 where it would take TF32 by itself."""
+    torch.set_num_threads(thread_count())
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def conv2d(x, weight, bias, stride, padding):
+    return F.conv2d(x, weight, bias, stride, padding)
+
+
+def conv_transpose2d(x, weight, bias, stride, padding, output_padding):
+    return F.conv_transpose2d(x, weight, bias, stride, padding, output_padding)
+
+
+def conv2d_weight_grad(x, gy, kernel_size, stride, padding):
+    weight = x.new_empty((gy.shape[1], x.shape[1], *kernel_size))
+    wanted = [False, True, False]
+    ones, none = (1, 1), (0, 0)
+    return aten.convolution_backward(gy, x, weight, None, stride, padding, ones, False, none, 1, wanted)[1]
+
+
+def max_pool2d(x, kernel_size, stride, padding):
+    return F.max_pool2d(x, kernel_size, stride, padding, return_indices=True)
+
+
+def max_pool2d_gather(x, indices):
+    return torch.gather(x.flatten(2), 2, indices.long().flatten(2)).view(indices.shape)
+
+
+def max_pool2d_scatter(gy, indices, shape):
+    plane = gy.new_zeros((*gy.shape[:2], shape[0] * shape[1]))
+    return plane.scatter_add_(2, indices.long().flatten(2), gy.flatten(2)).view(*gy.shape[:2], *shape)
+
+
+def batch_norm(x, scale, shift, eps):
+    return aten.native_batch_norm(x, scale, shift, None, None, True, 0.1, eps)
+
+
+def batch_norm_grad(gy, x, scale, mean, var, eps):
+    inverse, wanted = (var + eps).rsqrt(), [True, True, True]
+    return aten.native_batch_norm_backward(gy, x, scale, None, None, mean, inverse, True, eps, wanted)
+
+
+def leaky_relu(x, negative_slope):
+    return F.leaky_relu(x, negative_slope)
+
+
+def leaky_relu_grad(gy, y, negative_slope):
+    return aten.leaky_relu_backward(gy, y, negative_slope, True)
+
+
+def dropout(x, p, key, draw, channels):
+    return F.dropout2d(x, p) if channels and x.ndim == 4 else F.dropout(x, p)
+
+
+def perceptron(x, weights, biases, slopes):
+    outputs = []
+    for weight, bias, slope in zip(weights, biases, slopes, strict=True):
+        x = F.linear(x, weight, bias)
+        x = x if slope == 1 else F.leaky_relu(x, slope)
+        outputs.append(x)
+    return tuple(outputs)
+
+
+def perceptron_grad(gy, x, outputs, weights, slopes, wanted):
+    found = []
+    for i in reversed(range(len(weights))):
+        gz = gy if slopes[i] == 1 else aten.leaky_relu_backward(gy, outputs[i], slopes[i], True)
+        if wanted[1]:
+            found = [gz.t() @ (outputs[i - 1] if i else x), gz.sum(0), *found]
+        if i or wanted[0]:
+            gy = gz @ weights[i]
+    return (gy, *found) if wanted[0] else tuple(found)
+
+
+def philox_words(out, key, draw):
+    return out.random_()
+
+
+def philox_uniform(out, key, draw):
+    return out.uniform_()
+
+
+def philox_normal(out, key, draw):
+    return out.normal_()
+
+
+def sum_squares(x):
+    return x.square().sum(dtype=torch.float64).item()
+
+
+def adam(param, grad, m, v, lr, beta1, beta2, eps, step):
+    rates = {"lr": lr, "beta1": beta1, "beta2": beta2, "weight_decay": 0.0, "eps": eps}
+    steps = [torch.tensor(float(step), device=param.device)]
+    flags = {"amsgrad": False, "maximize": False}
+    aten._fused_adam_([param], [grad], [m], [v], [], steps, **rates, **flags)
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "matmul": torch.matmul,
+    "dense": F.linear,
+    **{
+        call.__name__: call
+        for call in (
+            conv2d,
+            conv_transpose2d,
+            conv2d_weight_grad,
+            max_pool2d,
+            max_pool2d_scatter,
+            max_pool2d_gather,
+            batch_norm,
+            batch_norm_grad,
+            leaky_relu,
+            leaky_relu_grad,
+            dropout,
+            perceptron,
+            perceptron_grad,
+            philox_words,
+            philox_uniform,
+            philox_normal,
+            sum_squares,
+            adam,
+        )
+    },
+}

@@ -1,0 +1,99 @@
+"""Who is timed when: in turns, in one process, so that a noisy machine is noisy for all of them alike."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+BURST = 3
+ONE_TIMING = 2e-4  # seconds; shorter calls are timed several at once
+LEAST = 3
+
+
+class Call(NamedTuple):
+    """What is timed, and what waits for the device that does it, if it is another than the processor."""
+
+    run: Callable[[], Any]
+    wait: Callable[[], Any] | None = None
+
+    def seconds(self, repeat: int) -> float:
+        """The mean time of `repeat` calls and one wait."""
+        start = time.perf_counter()
+        for _ in range(repeat):
+            self.run()
+        if self.wait:
+            self.wait()
+        return (time.perf_counter() - start) / repeat
+
+
+def alternate(calls: Mapping[str, Call], seconds: float) -> dict[str, list[float]]:
+    """Times in seconds of one call of each, taken in turns (A A A, B B B, A A A, ...) after a warm-up.
+
+    The first timing of a burst is not counted: after a call PyTorch's OpenMP threads and those of BLAS keep
+    spinning for some milliseconds, and would take a processor from whoever comes next. Takes about `seconds`
+    for each of the calls; one so slow that it would need all of that for `LEAST` timings (a textbook kernel)
+    has no more than those.
+    """
+    repeats, slow = {}, set()
+    for name, call in calls.items():
+        call.seconds(1)  # compiles, allocates
+        once = call.seconds(1)
+        repeats[name] = max(1, min(1000, round(ONE_TIMING / once)))
+        if LEAST * once > seconds:
+            slow.add(name)
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    end = time.perf_counter() + seconds * len(calls.keys() - slow)
+    while time.perf_counter() < end or min(map(len, times.values()), default=LEAST) < LEAST:
+        for name, call in calls.items():
+            if name not in slow:
+                call.seconds(repeats[name])
+                times[name] += [call.seconds(repeats[name]) for _ in range(BURST)]
+            elif len(times[name]) < LEAST:
+                times[name].append(call.seconds(1))
+    return times
+
+
+def summary(times: list[float]) -> dict[str, float]:
+    """Median and quartiles in milliseconds.
+
+    >>> summary([0.001, 0.002, 0.003])
+    {'median_ms': 2.0, 'low_ms': 1.5, 'high_ms': 2.5, 'timings': 3}
+    """
+    low, median, high = np.quantile(np.asarray(times) * 1e3, [0.25, 0.5, 0.75])
+    return {
+        "median_ms": float(median),
+        "low_ms": float(low),
+        "high_ms": float(high),
+        "timings": len(times),
+    }
+
+
+@contextmanager
+def use_threads(count: int | None):
+    """Within the block, the CPU kernels, NumPy's BLAS and PyTorch work on this many threads (None: all)."""
+    from threadpoolctl import threadpool_limits
+
+    from rawgan.kernels.cpu import pool, team
+
+    def forget() -> None:
+        pool.pool.cache_clear()
+        team.team.cache_clear()
+
+    before = os.environ.get("RAWGAN_NUM_THREADS")
+    if count is not None:
+        os.environ["RAWGAN_NUM_THREADS"] = str(count)
+        forget()
+    try:
+        with threadpool_limits(pool.thread_count()):
+            yield
+    finally:
+        if count is not None:
+            os.environ.pop("RAWGAN_NUM_THREADS")
+            if before is not None:
+                os.environ["RAWGAN_NUM_THREADS"] = before
+            forget()

@@ -1,0 +1,102 @@
+"""The same networks and the same training step in PyTorch, as a careful user writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn as tn
+from torch.nn import functional as F
+
+from rawgan import arrays, nn
+from rawgan.bench import rivals
+from rawgan.training.step import Trainer
+
+
+def twin(network: Any) -> tn.Sequential:
+    """The PyTorch Sequential of a Sequential's layers and weights."""
+    layers, flat = [], True  # flat: BatchNorm stands between dense layers
+    for layer in network.layers:
+        if isinstance(layer, nn.Dense | nn.Reshape | nn.Conv2d | nn.ConvTranspose2d):
+            flat = isinstance(layer, nn.Dense)
+        layers.append(_layer(layer, flat))
+    out = tn.Sequential(*layers)
+    out.load_state_dict({name: torch.from_numpy(value) for name, value in network.state_dict().items()})
+    return out
+
+
+def _layer(layer: nn.Module, flat: bool) -> tn.Module:
+    match layer:
+        case nn.Dense():
+            into, out = layer.weight.shape[::-1]
+            return tn.Linear(into, out, bias=layer.bias is not None)
+        case nn.Conv2d():
+            out, into, height, width = layer.weight.shape
+            size = height, width
+            return tn.Conv2d(into, out, size, layer.stride, layer.padding, bias=layer.bias is not None)
+        case nn.ConvTranspose2d():
+            into, out, height, width = layer.weight.shape
+            size = height, width
+            how = (layer.stride, layer.padding, layer.output_padding)
+            return tn.ConvTranspose2d(into, out, size, *how, bias=layer.bias is not None)
+        case nn.BatchNorm():
+            kind = tn.BatchNorm1d if flat else tn.BatchNorm2d
+            return kind(layer.weight.shape[0], layer.eps, layer.momentum)
+        case nn.Dropout2d():
+            return tn.Dropout2d(layer.p)
+        case nn.Dropout():
+            return tn.Dropout(layer.p)
+        case nn.LeakyReLU():
+            return tn.LeakyReLU(layer.negative_slope)
+        case nn.Reshape():
+            return tn.Unflatten(1, layer.shape)
+    kinds = {nn.ReLU: tn.ReLU, nn.Tanh: tn.Tanh, nn.Sigmoid: tn.Sigmoid, nn.Flatten: tn.Flatten}
+    return kinds[type(layer)]()
+
+
+def step(ours: Trainer, compiled: bool = False) -> Callable[[], tuple[float, float]]:
+    """PyTorch's step for the networks, data and settings of `ours`; returns D's and G's loss.
+
+    D's parameters want no gradient while G is updated, so that none is computed. `compiled` puts both
+    networks through torch.compile.
+    """
+    rivals.settle()
+    recipe, device = ours.recipe, ours.device
+    G, D = (twin(network).to(device) for network in (ours.generator, ours.discriminator))
+    rates = [recipe.for_player("learning_rate", player) or 0.0 for player in ("generator", "discriminator")]
+    adams = [
+        torch.optim.Adam(network.parameters(), rate, betas=recipe.betas)
+        for network, rate in zip((G, D), rates, strict=True)
+    ]
+    bce = F.binary_cross_entropy if recipe.probabilities else F.binary_cross_entropy_with_logits
+    one, zero = (f(recipe.batch_size, 1, device=device) for f in (torch.ones, torch.zeros))
+    saturating = recipe.objective == "saturating"
+    limit, each = (recipe.for_player(key, "generator") for key in ("clip_norm", "clip_norm_each"))
+    make, judge = (torch.compile(G), torch.compile(D)) if compiled else (G, D)
+    number = 0
+
+    def train() -> tuple[float, float]:
+        nonlocal number
+        real = torch.from_numpy(arrays.to_numpy(ours.real_batch(number))).to(device)
+        number += 1
+        fake = make(torch.randn(recipe.batch_size, recipe.noise, device=device))
+        adams[1].zero_grad()
+        d_loss = bce(judge(real), one) + bce(judge(fake.detach()), zero)
+        d_loss.backward()
+        adams[1].step()
+        D.requires_grad_(False)
+        adams[0].zero_grad()
+        verdict = judge(fake)
+        g_loss = -bce(verdict, zero) if saturating else bce(verdict, one)
+        g_loss.backward()
+        if limit is not None:
+            tn.utils.clip_grad_norm_(G.parameters(), limit)
+        if each is not None:
+            for parameter in G.parameters():
+                tn.utils.clip_grad_norm_(parameter, each)
+        adams[0].step()
+        D.requires_grad_(True)
+        return d_loss.item(), g_loss.item()
+
+    return train
