@@ -7,7 +7,7 @@ d[p] (N · tiles, O) for each plane p:
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from .jit import jit
 from .layout import taps_first
 from .memory import fresh, scratch
 from .pool import run
+from .prepared import prepared
 from .transform import BLOCK, compiled, transform
 from .vector import address
 
@@ -141,20 +142,20 @@ class Fast:
         self.result = [both(known.result, outputs, d_places)]
         self.no_shift = np.zeros(max(shape.into, shape.out), np.float32)
 
-    def _planes(self, name, rows, columns, pad):
-        """Room for a matrix for each plane; neither rows nor planes lie a power of 2 apart."""
+    def _planes(self, room, rows, columns, pad):
+        """A matrix for each plane; neither rows nor planes lie a power of 2 apart. room(shape, dtype)."""
         planes, row = self.known.planes, columns + pad
-        room = scratch(name, (planes, rows * row + PAD), np.dtype(np.float32))
+        room = room((planes, rows * row + PAD), np.dtype(np.float32))
         return room[:, : rows * row].reshape(planes, rows, row)[:, :, :columns]
 
     def _u(self):
-        return self._planes("u", self.rows, self.wide, PAD)
+        return self._planes(partial(scratch, "u"), self.rows, self.wide, PAD)
 
     def _d(self):
-        return self._planes("d", self.rows, self.shape.out, PAD)
+        return self._planes(partial(scratch, "d"), self.rows, self.shape.out, PAD)
 
-    def _v(self):
-        return self._planes("v", self.shape.out, self.wide, 0)
+    def _v(self, room):
+        return self._planes(room, self.shape.out, self.wide, 0)
 
     def _images(self, x):
         """u = U x."""
@@ -171,12 +172,16 @@ class Fast:
         return d
 
     def _weights(self, weight):
-        """v = V w."""
-        v = self._v()
-        taps = taps_first(weight)
-        into = self.shape.into
-        _over(self.weight, taps, taps.shape[1], v, self.wide, len(taps), self.no_shift[:into])
-        return v
+        """v = V w, not to be written to."""
+
+        def compute():
+            v = self._v(fresh)
+            taps = taps_first(weight)
+            into = self.shape.into
+            _over(self.weight, taps, taps.shape[1], v, self.wide, len(taps), self.no_shift[:into])
+            return v
+
+        return prepared(self.shape, weight, compute)
 
     def conv2d(self, x, weight, bias):
         """y = Dᵀ(u vᵀ) + bias, (N, P, Q, O)."""
@@ -204,7 +209,7 @@ class Fast:
         """gw = Vᵀ(dᵀ u), (O, taps, C)."""
         s = self.shape
         u, d = self._images(x), self._results(y)
-        v = self._v()
+        v = self._v(partial(scratch, "v"))
         _multiply(d, True, u, False, v)
         gw = fresh((s.out, self.taps, s.into), x.dtype)
         _back(self.weight, v, self.wide, gw, gw[0].size, s.out, self.no_shift[: s.into])
