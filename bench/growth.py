@@ -50,8 +50,6 @@ def run(
             ours = steps.trainer(recipe, **setting, device=column.device)
         except ConfigError:
             continue
-        if axis == "size" and len(ours.shape) < 3:
-            continue
         calls = {column.name: timing.Call(column.bound(steps.plain_step(ours)), column.wait())}
         if against and not why:
             from rawgan.bench import twins

@@ -105,7 +105,7 @@ def trainer(
     """The recipe on random items of the shape that it was made for, or pictures of another size.
 
     width: multiplies the recipe's own number of channels or hidden units. G's gradient is clipped by its
-    norm, as the recipe says or at 1.
+    norm, as the recipe says or at 1. ConfigError where the recipe cannot be so.
     """
     recipe = recipes.make(name)
     changes: dict[str, Any] = {"batch_size": batch} if batch else {}
@@ -117,6 +117,8 @@ def trainer(
     recipe = recipes.make(name, **changes)
     shape = PICTURES.get(name, (1, 28, 28))
     if size:
+        if len(shape) != 3:
+            raise ConfigError(f"{name}: its data are points, which have no size")
         shape = (shape[0], size, size)
     noise = np.random.default_rng(0)
     if len(shape) == 1:

@@ -1,0 +1,100 @@
+"""Who is timed when, and the roofs: properties, never a duration."""
+
+import os
+
+import numpy as np
+import pytest
+
+from rawgan import kernels
+from rawgan.bench import roofs, timing
+from rawgan.kernels.cpu import pool
+
+
+def test_calls_take_turns_in_bursts_and_the_first_of_each_is_not_counted():
+    said = []
+    calls = {name: timing.Call(lambda name=name: said.append(name)) for name in "ab"}
+    found = timing.alternate(calls, seconds=0.002)
+    assert set(found) == {"a", "b"}
+    assert len(found["a"]) == len(found["b"]) >= timing.BURST
+    assert len(found["a"]) % timing.BURST == 0
+    runs = "".join(said).replace("aa", "a")
+    while "aa" in runs or "bb" in runs:
+        runs = runs.replace("aa", "a").replace("bb", "b")
+    assert runs == "ab" * (len(runs) // 2)  # strictly in turns
+    assert len(runs) // 2 == 1 + len(found["a"]) // timing.BURST  # one turn of warm-up
+
+
+def test_a_slow_call_has_a_few_timings_and_then_sits_out():
+    def slow():
+        end = timing.time.perf_counter() + 0.02
+        while timing.time.perf_counter() < end:
+            pass
+
+    found = timing.alternate({"slow": timing.Call(slow), "quick": timing.Call(int)}, seconds=0.01)
+    assert len(found["slow"]) == timing.LEAST
+    assert len(found["quick"]) >= timing.BURST
+
+
+def test_the_wait_for_a_device_belongs_to_the_timing():
+    said = []
+    call = timing.Call(lambda: said.append("run"), lambda: said.append("wait"))
+    assert call.seconds(3) > 0
+    assert said == ["run"] * 3 + ["wait"]
+    timing.alternate({"device": call}, seconds=0.001)
+    assert said[-1] == "wait"
+
+
+def test_nothing_to_time_is_no_time():
+    assert timing.alternate({}, seconds=0.001) == {}
+
+
+@pytest.mark.parametrize("before", [None, "2"])
+def test_threads_are_as_asked_within_the_block_and_as_before_after_it(before, monkeypatch):
+    monkeypatch.delenv("RAWGAN_NUM_THREADS", raising=False)
+    if before:
+        monkeypatch.setenv("RAWGAN_NUM_THREADS", before)
+    pool.pool.cache_clear()
+    outside = pool.thread_count()
+    with timing.use_threads(1):
+        assert kernels.info()["threads"] == 1
+        assert pool.pool().threads == 1
+    assert os.environ.get("RAWGAN_NUM_THREADS") == before
+    assert pool.pool().threads == pool.thread_count() == outside
+    with timing.use_threads(None):
+        assert pool.thread_count() == outside
+
+
+def test_roofs_are_measured_on_this_machine(monkeypatch):
+    monkeypatch.setattr(roofs, "SIZE", 128)
+    monkeypatch.setattr(roofs, "last_cache", lambda: 1)
+    found = roofs.measure("cpu", seconds=0.001)
+    assert set(found) == {"gflops", "gbytes"}
+    assert all(0 < value < 1e6 for value in found.values())
+    assert roofs.sgemm()().shape == (128, 128)
+
+
+def test_the_triad_computes_what_it_is_named_for():
+    b, c = np.arange(10, dtype=np.float32), np.full(10, 4, np.float32)
+    a = np.empty_like(b)
+    roofs._triad()(a, b, c, roofs.SCALE)
+    np.testing.assert_array_equal(a, b + 2)
+
+
+@pytest.mark.parametrize(
+    ("flops", "moved", "expected"),
+    [
+        (1e9, 1e3, {"percent": 50.0, "binds": "compute"}),
+        (1e3, 1e9, {"percent": 500.0, "binds": "memory"}),
+        (0.0, 1e8, {"percent": 50.0, "binds": "memory"}),
+        (0.0, 0.0, {}),
+    ],
+)
+def test_the_roof_that_binds_is_the_slower_one(flops, moved, expected):
+    found = roofs.against(flops, moved, ms=20.0, roof={"gflops": 100.0, "gbytes": 10.0})
+    assert found.keys() == expected.keys()
+    assert found.get("binds") == expected.get("binds")
+    assert found.get("percent", 0) == pytest.approx(expected.get("percent", 0))
+
+
+def test_the_last_cache_has_a_size():
+    assert roofs.last_cache() >= 1 << 14
