@@ -18,7 +18,7 @@ from .layout import taps_first
 from .memory import fresh, scratch
 from .pool import run
 from .prepared import prepared
-from .transform import BLOCK, compiled, transform
+from .transform import BLOCK, compiled, joined, transform
 from .vector import address
 
 GAIN = 1.5
@@ -89,24 +89,12 @@ def _each(count: int, task) -> None:
     run(lambda i: task(i * size, min(count, (i + 1) * size)), -(-count // size))
 
 
-def _over(parts, near, near_step, far, far_step, count, shift):
-    """far = the programs of near, for each image; `transform` runs them."""
+def _run(steps, near, near_step, far, far_step, count, shift, streamed=False):
+    """far = the programs of near, for each image."""
     source, target = near.ctypes.data, far.ctypes.data
 
     def task(first, last):
-        for steps, _, places, others in parts:
-            transform(steps, source, near_step, places, target, far_step, others, first, last, shift)
-
-    _each(count, task)
-
-
-def _back(parts, far, far_step, near, near_step, count, shift):
-    """near = the transposed programs of far."""
-    source, target = far.ctypes.data, near.ctypes.data
-
-    def task(first, last):
-        for _, steps, places, others in parts:
-            transform(steps, source, far_step, others, target, near_step, places, first, last, shift)
+        transform(steps, source, near_step, target, far_step, first, last, shift, streamed)
 
     _each(count, task)
 
@@ -127,19 +115,19 @@ class Fast:
         v_places = np.arange(known.planes) * (shape.out * self.wide + PAD)
         outputs = np.arange(shape.plane[0] * shape.plane[1]) * shape.out
 
-        def both(program, near, far):
-            near = np.array(near, np.int64)
-            return compiled(program), compiled(program.transpose()), near, far
+        def both(*parts):
+            forwards = [compiled(program, near, far) for program, near, far in parts]
+            back = [compiled(program.transpose(), far, near) for program, near, far in parts]
+            return joined(forwards), joined(back)
 
-        self.image = [
-            both(phase.image, np.array(phase.pixels) * shape.into, u_places + f * shape.into)
-            for f, phase in enumerate(known.phases)
-        ]
-        self.weight = [
-            both(phase.weight, np.array(phase.taps) * shape.into, v_places + f * shape.into)
-            for f, phase in enumerate(known.phases)
-        ]
-        self.result = [both(known.result, outputs, d_places)]
+        into, phases = shape.into, list(enumerate(known.phases))
+        self.image, self.image_back = both(
+            *((p.image, np.array(p.pixels) * into, u_places + f * into) for f, p in phases)
+        )
+        self.weight, self.weight_back = both(
+            *((p.weight, np.array(p.taps) * into, v_places + f * into) for f, p in phases)
+        )
+        self.result, self.result_back = both((known.result, outputs, d_places))
         self.no_shift = np.zeros(max(shape.into, shape.out), np.float32)
 
     def _planes(self, room, rows, columns, pad):
@@ -161,14 +149,14 @@ class Fast:
         """u = U x."""
         u = self._u()
         into = self.shape.into
-        _over(self.image, x, x[0].size, u, self.u_step, len(x), self.no_shift[:into])
+        _run(self.image, x, x[0].size, u, self.u_step, len(x), self.no_shift[:into], True)
         return u
 
     def _results(self, y):
         """d = D y."""
         d = self._d()
         out = self.shape.out
-        _over(self.result, y, y[0].size, d, self.d_step, len(y), self.no_shift[:out])
+        _run(self.result, y, y[0].size, d, self.d_step, len(y), self.no_shift[:out], True)
         return d
 
     def _weights(self, weight):
@@ -178,7 +166,7 @@ class Fast:
             v = self._v(fresh)
             taps = taps_first(weight)
             into = self.shape.into
-            _over(self.weight, taps, taps.shape[1], v, self.wide, len(taps), self.no_shift[:into])
+            _run(self.weight, taps, taps.shape[1], v, self.wide, len(taps), self.no_shift[:into])
             return v
 
         return prepared(self.shape, weight, compute)
@@ -191,7 +179,7 @@ class Fast:
         _multiply(u, False, v, True, d)
         y = fresh((s.images, *s.plane, s.out), x.dtype)
         shift = self.no_shift[: s.out] if bias is None else np.ascontiguousarray(bias)
-        _back(self.result, d, self.d_step, y, y[0].size, s.images, shift)
+        _run(self.result_back, d, self.d_step, y, y[0].size, s.images, shift)
         return y
 
     def conv_transpose2d(self, y, weight, bias):
@@ -202,7 +190,7 @@ class Fast:
         _multiply(d, False, v, False, u)
         x = fresh((s.images, *s.image, s.into), y.dtype)
         shift = self.no_shift[: s.into] if bias is None else np.ascontiguousarray(bias)
-        _back(self.image, u, self.u_step, x, x[0].size, s.images, shift)
+        _run(self.image_back, u, self.u_step, x, x[0].size, s.images, shift)
         return x
 
     def conv2d_weight_grad(self, x, y):
@@ -212,7 +200,7 @@ class Fast:
         v = self._v(partial(scratch, "v"))
         _multiply(d, True, u, False, v)
         gw = fresh((s.out, self.taps, s.into), x.dtype)
-        _back(self.weight, v, self.wide, gw, gw[0].size, s.out, self.no_shift[: s.into])
+        _run(self.weight_back, v, self.wide, gw, gw[0].size, s.out, self.no_shift[: s.into])
         return gw
 
 

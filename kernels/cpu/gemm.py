@@ -30,6 +30,7 @@ from .jit import jit
 from .vector import (
     INT,
     LANES,
+    LINE,
     VECTOR,
     VECTORS,
     address,
@@ -45,7 +46,6 @@ from .vector import (
 
 WIDE = LANES * VECTORS
 DEPTH = 256
-LINE = 64  # bytes that a cache moves at once
 HEIGHT = 96
 BREADTH = 256
 

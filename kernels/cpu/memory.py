@@ -15,6 +15,8 @@ from math import prod
 
 import numpy as np
 
+from .vector import LINE
+
 SMALL = 1 << 18  # bytes; smaller arrays come from NumPy, whose own memory is warm
 KEPT = 1 << 29  # bytes that may lie idle
 
@@ -33,13 +35,18 @@ def fresh(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     if size < SMALL:
         return np.empty(shape, dtype)
     with _lock:
-        for buffer in _idle(size):
-            _buffers.move_to_end(size)
-            return buffer.view(dtype).reshape(shape)
-        _give_back(KEPT - size)
-        _buffers.setdefault(size, []).append(np.empty(size, np.uint8))
+        buffer = next(_idle(size), None)
+        if buffer is None:
+            _give_back(KEPT - size)
+            buffer = np.empty(size + LINE, np.uint8)
+            _buffers.setdefault(size, []).append(buffer)
         _buffers.move_to_end(size)
-        return _buffers[size][-1].view(dtype).reshape(shape)
+        return _aligned(buffer)[:size].view(dtype).reshape(shape)
+
+
+def _aligned(buffer: np.ndarray) -> np.ndarray:
+    """The buffer from its first cache line on: a vector that lies across two costs two loads."""
+    return buffer[-buffer.ctypes.data % LINE :]
 
 
 def fresh_like(x: np.ndarray) -> np.ndarray:
@@ -77,5 +84,6 @@ def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     key = name, dtype
     buffer = buffers.get(key)
     if buffer is None or buffer.size < size:
-        buffer = buffers[key] = np.empty(size, dtype)
+        room = _aligned(np.empty(size * dtype.itemsize + LINE, np.uint8))
+        buffer = buffers[key] = room[: size * dtype.itemsize].view(dtype)
     return buffer[:size].reshape(shape)

@@ -46,6 +46,7 @@ LANES, VECTORS = WIDTHS[SIMD][1:]
 FLOAT = ir.FloatType()
 VECTOR = ir.VectorType(FLOAT, LANES)
 INT = ir.IntType(64)
+LINE = 64  # bytes that a cache moves at once
 
 
 def pointer(builder: Any, address: Any) -> Any:
@@ -66,6 +67,13 @@ def load(builder: Any, base: Any, offset: Any) -> Any:
 def store(builder: Any, vector: Any, base: Any, offset: Any) -> None:
     place = builder.bitcast(builder.gep(base, [offset]), VECTOR.as_pointer())
     builder.store(vector, place, align=4)
+
+
+def stream(builder: Any, vector: Any, base: Any, offset: Any) -> None:
+    """As `store`, past the caches, at a place where a vector begins: memory that is not read again soon."""
+    place = builder.bitcast(builder.gep(base, [offset]), VECTOR.as_pointer())
+    done = builder.store(vector, place, align=4 * LANES)
+    done.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
 
 
 def spread(builder: Any, number: Any) -> Any:
@@ -111,6 +119,12 @@ def address(typingctx, array):
         return builder.ptrtoint(view.data, INT)
 
     return types.int64(array), generate
+
+
+@extending.register_jitable
+def aligned(place):
+    """The first address from `place` on where a cache line begins."""
+    return (place + LINE - 1) & -LINE
 
 
 @intrinsic
