@@ -13,6 +13,7 @@ import numpy as np
 BURST = 3
 ONE_TIMING = 2e-4  # seconds; shorter calls are timed several at once
 LEAST = 3
+HOPELESS = 4
 
 
 class Call(NamedTuple):
@@ -37,23 +38,25 @@ def alternate(calls: Mapping[str, Call], seconds: float) -> dict[str, list[float
     The first timing of a burst is not counted: after a call PyTorch's OpenMP threads and those of BLAS keep
     spinning for some milliseconds, and would take a processor from whoever comes next. Takes about `seconds`
     for each of the calls; one so slow that it would need all of that for `LEAST` timings (a textbook kernel)
-    has no more than those.
+    has no more than those, and one that would need `HOPELESS` times as much for a single one has no other.
     """
-    repeats, slow = {}, set()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    repeats, slow = {}, {}
     for name, call in calls.items():
         call.seconds(1)  # compiles, allocates
         once = call.seconds(1)
         repeats[name] = max(1, min(1000, round(ONE_TIMING / once)))
-        if LEAST * once > seconds:
-            slow.add(name)
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    end = time.perf_counter() + seconds * len(calls.keys() - slow)
-    while time.perf_counter() < end or min(map(len, times.values()), default=LEAST) < LEAST:
+        if once > HOPELESS * seconds:
+            slow[name], times[name] = 1, [once]
+        elif LEAST * once > seconds:
+            slow[name] = LEAST
+    end = time.perf_counter() + seconds * len(calls.keys() - slow.keys())
+    while time.perf_counter() < end or any(len(times[name]) < slow.get(name, LEAST) for name in calls):
         for name, call in calls.items():
             if name not in slow:
                 call.seconds(repeats[name])
                 times[name] += [call.seconds(repeats[name]) for _ in range(BURST)]
-            elif len(times[name]) < LEAST:
+            elif len(times[name]) < slow[name]:
                 times[name].append(call.seconds(1))
     return times
 

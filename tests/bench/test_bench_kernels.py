@@ -31,7 +31,7 @@ def test_every_kernel_is_timed_in_the_textbook_column(tiny_cases):
     rows = {(r["name"], r["part"]): r for r in found["rows"]}
     assert {name for name, part in rows if part == "value"} == set(kernels.KERNELS)
     for r in found["rows"]:
-        assert r["times"]["reference"]["timings"] >= 3
+        assert r["times"]["reference"]["timings"] >= 1
         if r["flops"] or r["bytes"]:
             assert r["times"]["reference"]["percent"] > 0
     assert found["main"] == "reference"

@@ -24,14 +24,15 @@ def test_calls_take_turns_in_bursts_and_the_first_of_each_is_not_counted():
     assert len(runs) // 2 == 1 + len(found["a"]) // timing.BURST  # one turn of warm-up
 
 
-def test_a_slow_call_has_a_few_timings_and_then_sits_out():
+@pytest.mark.parametrize(("seconds", "timings"), [(0.03, timing.LEAST), (0.002, 1)])
+def test_a_slow_call_has_a_few_timings_and_then_sits_out(seconds, timings):
     def slow():
         end = timing.time.perf_counter() + 0.02
         while timing.time.perf_counter() < end:
             pass
 
-    found = timing.alternate({"slow": timing.Call(slow), "quick": timing.Call(int)}, seconds=0.01)
-    assert len(found["slow"]) == timing.LEAST
+    found = timing.alternate({"slow": timing.Call(slow), "quick": timing.Call(int)}, seconds)
+    assert len(found["slow"]) == timings
     assert len(found["quick"]) >= timing.BURST
 
 
