@@ -7,7 +7,7 @@ A program is not compiled but read, sums of equally many terms in one go, each o
 Reading costs little beside a block of channels, and needs no compiler however many layers a network has. What
 U of "64@14 - 128@7 5x5" took, in ms of one core: 3.6 with sums of two to four terms as they came, where the
 processor guessed wrong at the end of most of them; 3.3 in runs of like sums; 2.7 once planes no longer lay a
-power of 2 apart. U of "64@16 - 128@8 4x4", in ms of two cores: 1.6; 1.2 with each vector in one cache line and
+power of 2 apart. U of "64@16 - 128@8 4x4", ms of two cores: 1.6; 1.2 with each vector in one cache line and
 inputs read where they are; 0.8 with results written past the caches, so that they need not be read first.
 """
 
