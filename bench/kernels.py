@@ -69,7 +69,8 @@ def run(
             if column.name in times:
                 ms = times[column.name]["median_ms"]
                 times[column.name] |= roofs.against(flops, moved, ms, limits[column.device])
-        row = {"name": name, "part": part, "case": case, "flops": flops, "bytes": moved, "times": times}
+        label = f"{case}, batch {batch}" if batch else case
+        row = {"name": name, "part": part, "case": label, "flops": flops, "bytes": moved, "times": times}
         rows.append(row | {"missing": blank})
     names = [c.name for c in columns] + ["torch"] * bool(against)
     settings = {"batch": batch, "seconds": seconds}

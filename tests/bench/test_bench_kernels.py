@@ -119,6 +119,12 @@ def test_a_missing_device_is_a_blank_column_with_a_word_why(device, tiny_cases):
         bench.run([device], only=["sum_squares"])
 
 
+def test_another_batch_has_rows_of_its_own(tiny_cases):
+    found = bench.run(["reference"], only=["dense"], batch=3, seconds=1e-4)
+    assert {r["case"] for r in found["rows"]} == {"tiny, batch 3"}
+    assert found["settings"] == {"batch": 3, "seconds": 1e-4}
+
+
 def test_a_missing_rival_is_a_blank_column_with_a_word_why(tiny_cases, no_torch):
     found = bench.run(["reference"], ["torch"], only=["sum_squares"], seconds=1e-4)
     assert found["columns"] == ["reference", "torch"]
