@@ -109,6 +109,11 @@ def _dropout(plane: str, rng: Generator) -> Arguments:
     return {"x": _activations(plane, rng), "p": 0.3, "key": 1, "draw": 2, "channels": False}
 
 
+def _dropout_grad(plane: str, rng: Generator) -> Arguments:
+    y = _activations(plane, rng)
+    return {"gy": _activations(plane, rng), "y": np.where(y < -0.5, np.float32(-0.0), y), "p": 0.3}
+
+
 def _batch_norm(plane: str, rng: Generator) -> Arguments:
     x = _activations(plane, rng)
     ones = np.ones(x.shape[1], np.float32)
@@ -186,6 +191,7 @@ CASES: dict[str, dict[str, Callable[[Generator], Arguments]]] = {
     "leaky_relu": _over(_leaky_relu, PLANES),
     "leaky_relu_grad": _over(_leaky_relu_grad, PLANES),
     "dropout": _over(_dropout, PLANES),
+    "dropout_grad": _over(_dropout_grad, PLANES),
     "philox_words": _over(partial(_philox, np.uint32), SIZES),
     "philox_uniform": _over(partial(_philox, np.float32), SIZES),
     "philox_normal": _over(partial(_philox, np.float32), SIZES),

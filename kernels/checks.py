@@ -284,6 +284,14 @@ def dropout(x: Array, p: float, key: int, draw: int, channels: bool = False) -> 
         _shapes("dropout", "x (N, C, ...) for channels, (N, ...) for elements", x=x)
 
 
+def dropout_grad(gy: Array, y: Array, p: float) -> None:
+    _floats("dropout_grad", gy, y)
+    if gy.shape != y.shape:
+        _shapes("dropout_grad", "two arrays of one shape", gy=gy, y=y)
+    if not 0 <= p < 1:
+        raise ConfigError(f"dropout_grad: got p = {p}; takes a share of at least 0 and below 1")
+
+
 def _filled(kernel: str, out: Array) -> None:
     if not (out.flags.c_contiguous and getattr(out.flags, "writeable", True)):
         raise ShapeError(

@@ -222,6 +222,14 @@ def dropout(rng: Generator) -> Arguments:
     return {"x": x, "p": float(rng.choice([0, 0.3, 0.5, 0.999])), **_key(rng), "channels": channels}
 
 
+def dropout_grad(rng: Generator) -> Arguments:
+    shape, dtype = _shape(rng), _dtype(rng)
+    y = array(rng, shape, dtype)
+    y = np.where(rng.integers(3, size=shape) == 0, -np.zeros((), dtype), y)
+    y = np.where(rng.integers(5, size=shape) == 0, np.zeros((), dtype), y)
+    return {"gy": array(rng, shape, dtype), "y": y, "p": float(rng.choice([0, 0.3, 0.5, 0.999]))}
+
+
 def philox_words(rng: Generator) -> Arguments:
     return {"out": np.zeros(_shape(rng), np.uint32), **_key(rng)}
 

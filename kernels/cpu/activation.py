@@ -1,5 +1,7 @@
 """The leaky rectifier and its gradient, over memory order."""
 
+import numpy as np
+
 from .jit import jit
 from .layout import flat, packed, packed_like
 from .memory import fresh_like
@@ -41,4 +43,25 @@ def leaky_relu_grad(gy, y, negative_slope):
     gx = fresh_like(y)
     upstream, values, target, slope = flat(gy), flat(y), flat(gx), y.dtype.type(negative_slope)
     run_blocks(lambda start, stop: _leaky_relu_grad(upstream, values, target, slope, start, stop), y.size)
+    return gx
+
+
+@jit
+def _dropout_grad(gy, y, gx, keep, dropped, start, stop):
+    """y holds the bits of the values, dropped those of −0."""
+    gys, ys, gxs = gy[start:stop], y[start:stop], gx[start:stop]
+    zero = keep - keep
+    for i in range(gys.size):
+        value = gys[i] / keep
+        gxs[i] = zero if ys[i] == dropped else value
+
+
+def dropout_grad(gy, y, p):
+    """See CONTRACTS["dropout_grad"]."""
+    y = packed(y)
+    gy = packed_like(gy, y)
+    gx = fresh_like(y)
+    bits = flat(y).view(np.int32 if y.dtype == np.float32 else np.int64)
+    upstream, target, keep, dropped = flat(gy), flat(gx), y.dtype.type(1 - p), np.iinfo(bits.dtype).min
+    run_blocks(lambda start, stop: _dropout_grad(upstream, bits, target, keep, dropped, start, stop), y.size)
     return gx

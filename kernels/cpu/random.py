@@ -173,21 +173,21 @@ def _drop(x, y, start, stop, threshold, keep, stream):
         xs, ys = x[first : min(stop, first + PIECE)], y[first : min(stop, first + PIECE)]
         _words(words[: (xs.size + 3) // 4 * 4], np.uint64(first // 4), stream)
         for i in range(xs.size):
-            value = xs[i] / keep  # before the choice, so that the loop has no branch
-            ys[i] = value if words[i] >= threshold else zero
+            value = xs[i] / keep + zero  # before the choice, so that the loop has no branch; −0 + 0 = 0
+            ys[i] = value if words[i] >= threshold else -zero
 
 
 @jit
 def _drop_maps(x, y, n, words, threshold, keep):
-    """y[n] = x[n] / keep in the maps whose word says so, 0 in the others."""
+    """y[n] = x[n] / keep in the maps whose word says so, −0 in the others."""
     zero = keep - keep
     word = words[n]
     for i in range(x.shape[1]):
         for j in range(x.shape[2]):
             xs, ys = x[n, i, j], y[n, i, j]
             for c in range(xs.size):
-                value = xs[c] / keep
-                ys[c] = value if word[c] >= threshold else zero
+                value = xs[c] / keep + zero
+                ys[c] = value if word[c] >= threshold else -zero
 
 
 @jit
@@ -234,7 +234,7 @@ def dropout(x, p, key, draw, channels=False):
         words = philox_words(np.empty(x.shape[:2], np.uint32), key, draw)
         if x.ndim != 4:
             kept = (words >= threshold).reshape(*x.shape[:2], *[1] * (x.ndim - 2))
-            return np.where(kept, x / keep, x.dtype.type(0))
+            return np.where(kept, x / keep + x.dtype.type(0), -x.dtype.type(0))
         images = channels_last(x)
         y = fresh_like(images)
         run(lambda i: _drop_maps(images, y, i, words, threshold, keep), len(x))

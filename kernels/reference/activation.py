@@ -12,3 +12,9 @@ def leaky_relu(x, negative_slope):
 def leaky_relu_grad(gy, y, negative_slope):
     """gx = gy where y > 0, else negative_slope · gy: y has the sign of x, for the slope is not negative."""
     return np.asarray(np.where(y > 0, gy, gy * gy.dtype.type(negative_slope)))
+
+
+def dropout_grad(gy, y, p):
+    """gx = gy / (1 − p) where y was kept, 0 where it was dropped, which −0 tells."""
+    dropped = (y == 0) & np.signbit(y)
+    return np.where(dropped, gy.dtype.type(0), gy / gy.dtype.type(1 - p))

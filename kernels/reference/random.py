@@ -82,7 +82,7 @@ def philox_normal(out, key, draw):
 
 
 def dropout(x, p, key, draw, channels=False):
-    """y = x / (1 − p) where word e of the draw is at least p · 2³², else 0.
+    """y = x / (1 − p) where word e of the draw is at least p · 2³², else −0: nothing kept is ever −0.
 
     Elements are counted in the order (N, H, W, C) for images, else in C order; with `channels` one word
     decides for a whole (n, c), counted n · C + c.
@@ -95,4 +95,4 @@ def dropout(x, p, key, draw, channels=False):
     else:
         word = _words(x.size, key, draw).reshape(x.shape)
     keep = word.astype(np.uint64) >= np.uint64(round(p * 2**32))
-    return np.where(keep, x / x.dtype.type(1 - p), x.dtype.type(0))
+    return np.where(keep, x / x.dtype.type(1 - p) + x.dtype.type(0), -x.dtype.type(0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rawgan import kernels, rng
 from rawgan.engine import op
 from rawgan.kernels.errors import ConfigError, ShapeError
-from rawgan.ops.arithmetic import sqrt
+from rawgan.ops.arithmetic import raw, sqrt
 from rawgan.ops.linear import same_dtype
 from rawgan.ops.reduce import mean as mean_
 from rawgan.ops.reduce import sum as sum_
@@ -97,8 +97,19 @@ def _dropout(xp, x, *, p, key, draw):
 
 
 @_dropout.rule("x", formula="x̄ = ȳ ⊙ mask / (1 − p)")
-def dropout_x(gy, p, key, draw):
-    return _dropout(gy, p=p, key=key, draw=draw)
+def dropout_x(gy, y, p):
+    return dropout_grad(gy, y=raw(y), p=p)
+
+
+@op("dropout_grad")
+def dropout_grad(xp, gy, *, y, p):
+    """ȳ ⊙ mask / (1 − p), the mask read from y, which is −0 where x was dropped: its own gradient rule."""
+    return kernels.dropout_grad(gy, y, p)
+
+
+@dropout_grad.rule("gy", formula="ḡ = x̄ ⊙ mask / (1 − p)")
+def dropout_grad_gy(gx, y, p):
+    return dropout_grad(gx, y=y, p=p)
 
 
 @op("dropout2d")
@@ -108,8 +119,8 @@ def _dropout2d(xp, x, *, p, key, draw):
 
 
 @_dropout2d.rule("x", formula="x̄ = ȳ ⊙ mask / (1 − p)")
-def dropout2d_x(gy, p, key, draw):
-    return _dropout2d(gy, p=p, key=key, draw=draw)
+def dropout2d_x(gy, y, p):
+    return dropout_grad(gy, y=raw(y), p=p)
 
 
 def _drop(name, operation, x, p, generator):

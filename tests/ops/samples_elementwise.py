@@ -120,6 +120,13 @@ def _dropout(c, name, low=1):
     )
 
 
+@sample("dropout_grad", kernel=True)
+def _dropout_grad(c, name):
+    shape = c.shape()
+    y = np.where(c.away(shape, 0.0) > 0.7, -0.0, c.smooth(shape))
+    return Case(name, [c.smooth(shape)], {"y": y, "p": c.pick([0.5, 0.0, 0.3])})
+
+
 @sample("dropout2d", kernel=True)
 def _dropout2d(c, name):
     return _dropout(c, name, low=2)
