@@ -33,12 +33,12 @@ def _times(a, a_transposed, b, b_transposed, panels, c, first, last):
     k = panels.shape[1] - 1
     reach, other_reach = a.shape[1] * a.strides[1], b.shape[1] * b.strides[1]
     for p in range(first, last):
-        pack(b[p], b_transposed, panels[0, 0, :0], panels)
+        pack(b[p], np.int64(b_transposed), panels[0, 0, :0], panels)
         following = min(p + 1, last - 1)
         product(
             address(a[p]),
             a.strides[1] // 4,
-            a_transposed,
+            np.int64(a_transposed),
             address(panels),
             address(c[p]),
             c.strides[1] // 4,

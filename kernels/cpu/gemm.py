@@ -48,6 +48,7 @@ WIDE = LANES * VECTORS
 DEPTH = 256
 HEIGHT = 96
 BREADTH = 256
+NO, YES = np.int64(0), np.int64(1)  # what `product` and `pack` take: plain 0 and True are types of their own
 
 
 def sums_in_registers(builder, k, heads, along, b, b_step, start, start_step, c, c_step, ahead=None):
@@ -281,7 +282,8 @@ def pack(b, transposed, bias, panels):
         panel = panels[p]
         panel[0] = 0
         if bias.size:
-            panel[0, : right - left] = bias[left:right]
+            for j in range(right - left):
+                panel[0, j] = bias[left + j]
         source, target = address(b), address(panel) + 4 * WIDE
         whole = 0
         if transposed:

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 from numba.np.numpy_support import carray
 
-from .gemm import WIDE, pack, panels_shape, product
+from .gemm import NO, WIDE, pack, panels_shape, product
 from .jit import entry, jit
 from .memory import fresh, scratch
 from .pool import run, single_threaded_blas
@@ -30,8 +30,8 @@ MOST_PARTS = 8
 def _part(number, place):
     """Columns (or, where they are few, rows) number · step ... of C, with their part of B packed here."""
     words = arguments(place)
-    a, a_step, a_transposed = words[0], words[1], words[2] != 0
-    b, b_transposed, bias, biased = words[3], words[4] != 0, words[5], words[6]
+    a, a_step, a_transposed = words[0], words[1], words[2]
+    b, b_transposed, bias, biased = words[3], words[4], words[5], words[6]
     panels, c, m, n, k, step, by_columns = (
         words[7],
         words[8],
@@ -53,7 +53,7 @@ def _part(number, place):
     pack(part, b_transposed, shift, room)
     corner = a + 4 * (top if a_transposed else top * a_step)
     to = c + 4 * (top * n + left)
-    product(corner, a_step, a_transposed, mine, to, n, bottom - top, right - left, k, mine, 0, mine, 0)
+    product(corner, a_step, a_transposed, mine, to, n, bottom - top, right - left, k, mine, NO, mine, NO)
 
 
 @cache

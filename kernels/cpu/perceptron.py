@@ -20,7 +20,7 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from . import activation, linear
-from .gemm import WIDE, pack, product
+from .gemm import NO, WIDE, YES, pack, product
 from .jit import entry, jit
 from .memory import fresh, scratch
 from .team import arguments, integers, share, team
@@ -75,7 +75,7 @@ def _rows_up(number, place):
     for i in range(words[2]):
         into, out = table[i, INTO], table[i, OUT]
         panels, to = table[i, PANELS], table[i, RESULT] + 4 * first * out
-        product(source, into, False, panels, to, out, last - first, out, into, panels, 0, panels, 0)
+        product(source, into, NO, panels, to, out, last - first, out, into, panels, NO, panels, NO)
         _activate(to, (last - first) * out, slopes[i])
         source = to
 
@@ -94,7 +94,7 @@ def _rows_down(number, place):
         to = (table[i - 1, GRADIENT] if i else gx) + 4 * first * into
         if i or gx:
             mine = table[i, GRADIENT] + 4 * first * out
-            product(mine, out, False, panels, to, into, last - first, into, out, panels, 0, panels, 0)
+            product(mine, out, NO, panels, to, into, last - first, into, out, panels, NO, panels, NO)
         if i:
             signs = table[i - 1, RESULT] + 4 * first * into
             _through(to, signs, to, (last - first) * into, slopes[i - 1])
@@ -111,9 +111,9 @@ def _weights(number, place):
     count = -(-(right - left) // WIDE)
     mine = words[9] + 4 * number * words[10]
     room = carray(floats(mine), (count, rows + 1, WIDE))
-    pack(inputs[0:rows, left:right], False, carray(floats(mine), (0,)), room)
+    pack(inputs[0:rows, left:right], NO, carray(floats(mine), (0,)), room)
     to = table[i, WEIGHT_GRADIENT] + 4 * left
-    product(gz, out, True, mine, to, into, out, right - left, rows, mine, 0, mine, 0)
+    product(gz, out, YES, mine, to, into, out, right - left, rows, mine, NO, mine, NO)
     if left == 0 and table[i, BIAS_GRADIENT]:
         total, all_rows = carray(floats(table[i, BIAS_GRADIENT]), (out,)), carray(floats(gz), (rows, out))
         total[:] = 0
@@ -134,10 +134,10 @@ def _pack_part(number, place):
     to = table[i, PANELS] + 4 * left * (k + 1)
     room = carray(floats(to), (-(-(right - left) // WIDE), k + 1, WIDE))
     if backwards:
-        pack(weight[0:out, left:right], False, carray(floats(to), (0,)), room)
+        pack(weight[0:out, left:right], NO, carray(floats(to), (0,)), room)
     else:
         biased = out if table[i, BIAS] else 0
-        pack(weight[left:right], True, carray(floats(table[i, BIAS]), (biased,))[left:right], room)
+        pack(weight[left:right, 0:into], YES, carray(floats(table[i, BIAS]), (biased,))[left:right], room)
 
 
 @cache

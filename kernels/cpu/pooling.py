@@ -18,7 +18,9 @@ def _max_pool(x, y, indices, n, kernel, stride, padding):
             top, left = p * stride[0] - padding[0], q * stride[1] - padding[1]
             i0, j0 = max(0, top), max(0, left)
             best, where = y[n, p, q], indices[n, p, q]
-            best[:] = x[n, i0, j0]
+            first = x[n, i0, j0]
+            for k in range(best.size):
+                best[k] = first[k]
             where[:] = i0 * w + j0
             for i in range(i0, min(h, top + kernel[0])):
                 for j in range(j0, min(w, left + kernel[1])):

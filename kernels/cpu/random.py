@@ -162,7 +162,8 @@ def _uniforms(out, start, stop, stream):
         part = out[first : min(stop, first + PIECE)]
         _words(words[: (part.size * share + 3) // 4 * 4], np.uint64(first * share // 4), stream)
         _units(words, units[: part.size], share == 1)
-        part[:] = units[: part.size]
+        for i in range(part.size):
+            part[i] = units[i]
 
 
 @jit
@@ -197,7 +198,8 @@ def _raw(out, start, stop, stream):
     if start + whole < stop:
         last = np.empty(4, np.uint32)
         _words(last, np.uint64((start + whole) // 4), stream)
-        out[start + whole : stop] = last[: stop - start - whole]
+        for i in range(stop - start - whole):
+            out[start + whole + i] = last[i]
 
 
 def _stream(key, draw):

@@ -26,7 +26,9 @@ def tanh_x(gy, y):
 def sigmoid(xp, x):
     """σ(x) = 1 / (1 + e^−x): values in (0, 1); never overflows."""
     lowest = -87.0 if x.dtype == xp.float32 else -708.0  # e^87 and e^708 are still finite
-    return 1 / (1 + xp.exp(-xp.maximum(x, xp.full_like(x, lowest))))
+    y = xp.exp(-xp.maximum(x, lowest))
+    y += 1
+    return 1 / y
 
 
 @sigmoid.rule("x", formula="x̄ = ȳ ⊙ y ⊙ (1 − y)")
