@@ -1,4 +1,4 @@
-"""Whole training steps at the recipes' own sizes: fast kernels against the textbook's, any number of threads."""
+"""Whole training steps at the recipes' sizes: fast kernels against the textbook's, any number of threads."""
 
 import hashlib
 import os
