@@ -61,7 +61,9 @@ def dropout_grad(gy, y, p):
     y = packed(y)
     gy = packed_like(gy, y)
     gx = fresh_like(y)
-    bits = flat(y).view(np.int32 if y.dtype == np.float32 else np.int64)
+    values = flat(y)
+    assert values is not None  # packed
+    bits = values.view(np.int32 if y.dtype == np.float32 else np.int64)
     upstream, target, keep, dropped = flat(gy), flat(gx), y.dtype.type(1 - p), np.iinfo(bits.dtype).min
     run_blocks(lambda start, stop: _dropout_grad(upstream, bits, target, keep, dropped, start, stop), y.size)
     return gx

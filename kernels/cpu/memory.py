@@ -79,7 +79,7 @@ _local = threading.local()
 
 def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An uninitialised array of this thread's, the same memory at every call with this name and dtype."""
-    buffers = _local.__dict__
+    buffers: dict[tuple[str, np.dtype], np.ndarray] = _local.__dict__.setdefault("buffers", {})
     size = prod(shape)
     key = name, dtype
     buffer = buffers.get(key)

@@ -74,7 +74,7 @@ def _sums(typingctx, terms, kind, count, coefficients, places, values, targets, 
         )
         places, targets = (builder.inttoptr(p, INT.as_pointer()) for p in (places, targets))
         across = [INT(v * LANES) for v in range(GROUP)]
-        start = [load(builder, shift, v) for v in across] if kind_of == SHIFTED else None
+        sums = [load(builder, shift, v) for v in across] if kind_of == SHIFTED else []
         before = builder.block
         loop, after = (builder.function.append_basic_block(name) for name in ("sums", "done"))
         builder.branch(loop)
@@ -82,16 +82,15 @@ def _sums(typingctx, terms, kind, count, coefficients, places, values, targets, 
         s = builder.phi(INT)
         s.add_incoming(INT(0), before)
         first = builder.mul(s, INT(width))
-        sums = start
         for i in range(width):
             term = builder.add(first, INT(i))
             place = builder.load(builder.gep(places, [term]))
             weight = spread(builder, builder.load(builder.gep(coefficients, [term])))
             seen = [load(builder, values, builder.add(place, v)) for v in across]
-            if sums is None:
-                sums = [builder.fmul(weight, x) for x in seen]
-            else:
+            if sums:
                 sums = [multiply_add(builder, weight, x, y) for x, y in zip(seen, sums, strict=True)]
+            else:
+                sums = [builder.fmul(weight, x) for x in seen]
         to = builder.load(builder.gep(targets, [s]))
         for v, total in zip(across, sums, strict=True):
             (stream if kind_of == STREAMED else store)(builder, total, target, builder.add(to, v))
@@ -228,5 +227,5 @@ def compiled(program: Program, sources: np.ndarray, targets: np.ndarray) -> Step
 
 def joined(several: Sequence[Steps]) -> Steps:
     """One after another, in the same room."""
-    *arrays, sizes = zip(*several, strict=True)
-    return Steps(*map(np.concatenate, arrays), max(sizes))
+    runs, coefficients, places, targets = (np.concatenate([s[i] for s in several]) for i in range(4))
+    return Steps(runs, coefficients, places, targets, max(s.size for s in several))

@@ -59,23 +59,24 @@ class Sequential(Module):
         return iter(self.layers)
 
 
-def _chain(layers: list[Module], i: int) -> tuple[list[tuple[Dense, float]], int]:
-    """The dense layers from number i on, each with the slope of the ReLU after it, and where they end."""
+def _chain(layers: list[Module], first: int) -> tuple[list[tuple[Dense, float]], int]:
+    """The dense layers from number `first` on, each with the slope of the ReLU after it, and where they end."""
     chain: list[tuple[Dense, float]] = []
-    while i < len(layers) and _plain(layer := layers[i]) is Dense:
-        slope, after = 1.0, layers[i + 1] if i + 1 < len(layers) else None
-        kind = _plain(after)
-        if kind is ReLU or kind is LeakyReLU:
-            slope = after.negative_slope if kind is LeakyReLU else 0.0
-            i += 1
-        chain.append((layer, slope))
-        i += 1
-    return chain, i
+    for i in range(first, len(layers)):
+        match _plain(layers[i]):
+            case Dense() as dense:
+                chain.append((dense, 1.0))
+            case ReLU() | LeakyReLU() as rectifier if chain and chain[-1][1] == 1.0:
+                slope = rectifier.negative_slope if isinstance(rectifier, LeakyReLU) else 0.0
+                chain[-1] = chain[-1][0], slope
+            case _:
+                return chain, i
+    return chain, len(layers)
 
 
-def _plain(layer: Any) -> type | None:
-    """A layer's type, or None where its forward was replaced."""
-    return None if layer is None or "forward" in layer.__dict__ else type(layer)
+def _plain(layer: Module) -> Module | None:
+    """The layer, if it is one of ours and its forward was not replaced."""
+    return layer if type(layer) in (Dense, ReLU, LeakyReLU) and "forward" not in layer.__dict__ else None
 
 
 def _fits(x: Any, chain: list[tuple[Dense, float]]) -> bool:
