@@ -60,7 +60,7 @@ class Sequential(Module):
 
 
 def _chain(layers: list[Module], first: int) -> tuple[list[tuple[Dense, float]], int]:
-    """The dense layers from number `first` on, each with the slope of the ReLU after it, and where they end."""
+    """The dense layers from number `first` on, each with the slope of the ReLU after it; where they end."""
     chain: list[tuple[Dense, float]] = []
     for i in range(first, len(layers)):
         match _plain(layers[i]):
