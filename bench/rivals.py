@@ -84,6 +84,11 @@ def dropout(x, p, key, draw, channels):
     return F.dropout2d(x, p) if channels and x.ndim == 4 else F.dropout(x, p)
 
 
+def dropout_grad(gy, y, p):
+    # PyTorch keeps a mask of bytes; here it is made on the way, which costs it little beside the pass itself.
+    return aten.native_dropout_backward(gy, (y != 0) | ~y.signbit(), 1 / (1 - p))
+
+
 def perceptron(x, weights, biases, slopes):
     outputs = []
     for weight, bias, slope in zip(weights, biases, slopes, strict=True):
@@ -144,6 +149,7 @@ CALLS: dict[str, Callable[..., Any]] = {
             leaky_relu,
             leaky_relu_grad,
             dropout,
+            dropout_grad,
             perceptron,
             perceptron_grad,
             philox_words,

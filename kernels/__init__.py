@@ -113,7 +113,7 @@ def info() -> dict[str, Any]:
     """What the CPU column runs on: Numba's version, threads, BLAS, instruction set.
 
     >>> sorted(info())
-    ['blas', 'cache', 'cpu', 'instructions', 'numba', 'simd', 'threads']
+    ['blas', 'compiled kernels', 'cpu', 'instructions', 'numba', 'simd', 'threads']
     """
     from .cpu.machine import info as describe
 

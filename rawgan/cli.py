@@ -7,6 +7,7 @@ imported before a command runs, so that `rawgan --help` is instant.
 from __future__ import annotations
 
 import ast
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"rawgan: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("rawgan: broken off; the last checkpoint is kept", file=sys.stderr)
+        print("rawgan: broken off; what was saved is kept", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # `rawgan info | head`
         sys.stderr.close()
@@ -133,7 +134,7 @@ def train(
         progress=not quiet,
         **given,
     )
-    if run.stopped == "interrupted":
+    if run.stopped == "interrupted" and quiet:  # else the progress bar has said so
         print(f"stopped at step {run.steps}; go on with: rawgan train --resume --out {out}")
     for what, path in _results(run):
         print(f"{what:<12}{path}")
@@ -155,7 +156,8 @@ def _free_folder(name: str) -> Path:
 
 
 def _results(run: Any) -> list[tuple[str, Path]]:
-    folder = Path(run.path)
+    near = os.path.relpath(run.path)
+    folder = run.path if near.startswith("..") else Path(near)
     pictures = sorted((folder / "samples").glob("step-*.png"))
     found = [("samples", pictures[-1])] if pictures else []
     for path in sorted((folder / "plots").glob("*.png")):
@@ -190,6 +192,8 @@ def sample(
     """
     from rawgan.training import pictures
 
+    if out.suffix.lower() != ".png":
+        raise rawgan.ConfigError(f"--out takes a file that ends in .png, got {out}")
     if n < 1:
         raise rawgan.ConfigError(f"-n is a whole number ≥ 1, got {n}")
     loaded = rawgan.load(run, device=device)
@@ -218,7 +222,7 @@ def info() -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("rawgan", rawgan.__version__)
     table.add_row("python", sys.version.split()[0])
-    for package in ("numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "safetensors", "rich"):
+    for package in ("numpy", "cupy-cuda12x", "cupy-cuda13x", "safetensors", "rich"):
         try:
             table.add_row(package, version(package))
         except PackageNotFoundError:

@@ -28,9 +28,9 @@ def info() -> dict[str, Any]:
         "threads": thread_count(),
         "blas": ", ".join(blas) or "unknown",
         "cpu": f"{_model()} ({llvm.get_host_cpu_name()})",
-        "instructions": [name for name in wanted if features.get(name)],
+        "instructions": ", ".join(name for name in wanted if features.get(name)),
         "simd": vector.SIMD,
-        "cache": jit.cached,
+        "compiled kernels": "kept on disk" if jit.cached else "made anew each time: no folder for them",
     }
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
 from rawgan import data
-from rawgan.kernels.errors import DataError, NonFiniteError, ShapeError
+from rawgan.kernels.errors import CheckpointError, DataError, NonFiniteError, ShapeError
 from rawgan.training import pictures
 from rawgan.training.run import Run
 from rawgan.training.rundir import RunDirectory
@@ -27,6 +30,7 @@ class Keeper:
         self.checkpoint_every, self.sample_every = checkpoint_every, sample_every
         self.saved_at = run.steps
         self.plotted_at = time.monotonic()
+        self.warned: set[str] = set()  # what could not be written, once said
 
     def after_step(self) -> None:
         """What is due. The picture first: once the checkpoint is there, a resumed run draws it no more."""
@@ -41,15 +45,23 @@ class Keeper:
         """The last checkpoint, picture and curves, where they are not there yet, and the animation."""
         if self.saved_at != self.run.steps:
             self.save()
-        if not self.directory.sample_path(self.run.steps).exists():
+        if self.run.steps not in self.directory.sample_paths():
             self.picture()
         self.plot()
-        samples = self.directory.sample_paths()
-        if len(self.run.trainer.shape) == 3 and len(samples) > 1:
-            try:
+        with self._dispensable("animation"):
+            samples = self.directory.sample_paths()
+            if len(samples) > 1:
                 pictures.save_animation(self.directory.plots_folder() / "learning.png", samples)
-            except (DataError, ShapeError) as error:  # an old picture was changed: no reason to lose the run
-                warnings.warn(f"no animation: {error}", RuntimeWarning, stacklevel=2)
+
+    @contextmanager
+    def _dispensable(self, what: str) -> Iterator[None]:
+        """A picture that cannot be written, or an old one that was changed, is no reason to lose the run."""
+        try:
+            yield
+        except (CheckpointError, DataError, ShapeError) as error:
+            if what not in self.warned:
+                self.warned.add(what)
+                warnings.warn(f"no {what}: {error}", RuntimeWarning, stacklevel=4)
 
     def save(self) -> None:
         """A checkpoint. The history goes to the disk first, so that no checkpoint knows more than it.
@@ -68,17 +80,20 @@ class Keeper:
         self.saved_at = self.run.steps
 
     def picture(self) -> None:
-        trainer = self.run.trainer
-        path = self.directory.sample_path(self.run.steps)
-        if len(trainer.shape) == 3:
+        with self._dispensable("picture"):
+            self._picture(self.directory.sample_path(self.run.steps))
+
+    def _picture(self, path: Path) -> None:
+        source = self.run.trainer.source
+        if len(self.run.trainer.shape) == 3:
             pictures.save_grid(path, self.run.sample(64))
         else:
-            source = trainer.source
             n = min(2000, len(source)) if isinstance(source, data.Dataset) else 2000
             real = source.batch_for(0, n, key=0)
             centres = getattr(source, "centres", None)
             pictures.points_figure(path, real, self.run.sample(2000), self.run.steps, centres)
 
     def plot(self) -> None:
-        pictures.plot_history(self.directory.plots_folder(), self.run.history)
+        with self._dispensable("plot"):
+            pictures.plot_history(self.directory.plots_folder(), self.run.history)
         self.plotted_at = time.monotonic()

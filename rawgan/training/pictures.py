@@ -155,8 +155,11 @@ def save_animation(path: str | os.PathLike, frames: Mapping[int, str | os.PathLi
 
     durations = [120] * (len(chosen) - 1) + [2500]  # milliseconds
     png = io.BytesIO()
-    first, *rest = map(captioned, chosen)
-    first.save(png, "PNG", save_all=True, append_images=rest, duration=durations, loop=0)
+    shown = [captioned(step) for step in chosen]
+    # With `default_image` the first picture is no frame, but what viewers show that know no animation.
+    shown[-1].save(
+        png, "PNG", save_all=True, append_images=shown, duration=durations, loop=0, default_image=True
+    )
     write_whole(path, [png.getvalue()])
 
 

@@ -5,7 +5,7 @@
     checkpoints/step-00000100.safetensors the newest few (`rawgan.training.checkpoint`)
     samples/step-00000100.png             generated from the same noise each time
     plots/losses.png, gradient_norms.png
-    plots/learning.png                    the sample pictures, animated (image data only)
+    plots/learning.png                    the sample pictures, animated
 
 `RunDirectory.create(path, config)` starts one, `RunDirectory.open(path)` reads one, and
 `RunDirectory.open(path, writing=True)` goes on with one. Only one process at a time may write:
@@ -63,7 +63,7 @@ class RunDirectory:
 
         Raises CheckpointError where the folder holds something, cannot be made, or is locked.
         """
-        path = Path(path)
+        path = Path(path).absolute()
         text = _as_text(config)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ class RunDirectory:
 
         Raises CheckpointError where `path` holds no run, or, for writing, another process has it.
         """
-        path = Path(path)
+        path = Path(path).absolute()
         if not cls.exists(path):
             what = "is not the folder of a run" if path.is_dir() else "is not a folder"
             raise CheckpointError(f"{path} {what} (no {CONFIG}); give the `out` of a rawgan.train")
@@ -151,7 +151,12 @@ class RunDirectory:
         if not self._lock:
             raise CheckpointError(f"{self.path} is open for reading; open it with writing=True")
         path = self._folder("checkpoints") / f"step-{step:08d}.safetensors"
-        checkpoint.save(path, arrays, {**meta, "step": step})
+        try:
+            checkpoint.save(path, arrays, {**meta, "step": step})
+        except CheckpointError as error:
+            kept = next(reversed(self.checkpoint_paths().values()), None)
+            what = f"{kept} is kept" if kept else "there is none before it"
+            raise CheckpointError(f"{error}; {what}") from error
         earlier = [path for at, path in self.checkpoint_paths().items() if at <= step]
         for old in earlier[:-keep]:
             old.unlink(missing_ok=True)
@@ -213,6 +218,8 @@ def compare_config(saved: Mapping[str, Any], wanted: Mapping[str, Any], free: Co
         for key in sorted(old.keys() | new.keys())
         if key not in old or key not in new or not _same(old[key], new[key])
     ]
+    # What the networks are made of follows from the settings: it is told only where nothing else changed.
+    changes = [c for c in changes if not c.startswith("networks.")] or changes
     if changes:
         raise ConfigError(
             f"resuming with changed settings: {'; '.join(changes)}; "

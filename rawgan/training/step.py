@@ -14,10 +14,11 @@ import numpy as np
 
 from rawgan import arrays, nn, optim, rng
 from rawgan.engine import Tensor, no_grad
-from rawgan.kernels.errors import CheckpointError, ShapeError
+from rawgan.kernels.errors import CheckpointError, NonFiniteError, ShapeError
 from rawgan.losses import adversarial
 from rawgan.recipes import Recipe
 from rawgan.recipes.base import PLAYERS
+from rawgan.settings import number
 from rawgan.training.anomaly import check_finite
 
 
@@ -92,12 +93,23 @@ class Trainer:
         return arrays.asarray(batch, "float32", self.device)
 
     def _d_loss(self, real: arrays.Array, fake: Tensor) -> tuple[Tensor, dict[str, float]]:
-        on_real, on_fake = self.discriminator(real), self.discriminator(fake.detach())
+        on_real, on_fake = self._judge(real), self._judge(fake.detach())
         loss = self.objective.discriminator(on_real, on_fake)
         return loss, {"d_real": self.objective.verdict(on_real), "d_fake": self.objective.verdict(on_fake)}
 
     def _g_loss(self, fake: Tensor) -> tuple[Tensor, dict[str, float]]:
-        return self.objective.generator(self.discriminator(fake)), {}
+        return self.objective.generator(self._judge(fake)), {}
+
+    def _judge(self, items: Any) -> Tensor:
+        """D's outputs, one for each item."""
+        outputs = self.discriminator(items)
+        if outputs.shape != (len(items), 1):
+            raise ShapeError(
+                f"the discriminator makes {outputs.shape} of {items.shape}, not one number for each item, "
+                f"{(len(items), 1)}; end it with nn.Flatten(), nn.Dense(..., 1)"
+            )
+        self._outputs = outputs.data
+        return outputs
 
     def _turn(
         self, player: str, losses: Any, fake: Tensor, z: arrays.Array, before: dict
@@ -117,7 +129,15 @@ class Trainer:
             self.layers.set_state(mine)
             return losses(remade)[0]
 
-        check_finite(self.steps + 1, player, row, again)
+        try:
+            check_finite(self.steps + 1, player, row, again)
+        except NonFiniteError as error:
+            if self.objective.probabilities and ((self._outputs < 0) | (self._outputs > 1)).any():
+                raise NonFiniteError(
+                    f"{error}. D gives values outside [0, 1], which this objective takes as probabilities: "
+                    "end it with nn.Sigmoid()"
+                ) from None
+            raise
         self._clip(player, optimizer.params)
         optimizer.step()
         return row
@@ -131,8 +151,6 @@ class Trainer:
             limit = self.recipe.for_player(key, player)
             if limit is not None:
                 clip(parameters, limit)
-
-    # Using and saving --------------------------------------------------------------
 
     def generate(self, z: arrays.Array) -> np.ndarray:
         """G's output for noise, as after training (running statistics, no dropout): pictures in [0, 1]."""
@@ -160,7 +178,17 @@ class Trainer:
                 out[f"{player}.{name}"] = value
             for name, value in self.optimizers[player].state_dict().items():
                 out[f"optimizer.{player}.{name}"] = value
-        return out, {"step": self.steps, "noise": self.noise.state(), "layers": self.layers.state()}
+        meta = {"step": self.steps, "noise": self.noise.state(), "layers": self.layers.state()}
+        return out, meta | {"dropout": {path: layer.p for path, layer in self._dropouts().items()}}
+
+    def _dropouts(self) -> dict[str, nn.Dropout]:
+        """The dropout layers by path: their p may be changed by callbacks, so it is saved."""
+        return {
+            path: layer
+            for player in PLAYERS
+            for path, layer in self.network(player).named_modules(player)
+            if isinstance(layer, nn.Dropout)
+        }
 
     def restore(self, saved: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """Put back what `state` gave; CheckpointError if it is of other networks."""
@@ -170,6 +198,8 @@ class Trainer:
                 self.optimizers[player].load_state_dict(_under(f"optimizer.{player}.", saved))
             self.noise.set_state(meta["noise"])
             self.layers.set_state(meta["layers"])
+            for path, layer in self._dropouts().items():
+                layer.p = number(f"{path}: p", meta["dropout"][path], 0.0, 1.0)
             self.steps = int(meta["step"])
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint does not fit these networks: {error}") from error

@@ -208,12 +208,12 @@ def test_an_animation_shows_the_run_from_first_to_last(tmp_path, count, frames):
     files = sample_files(tmp_path, count)
     save_animation(tmp_path / "run.png", files)
     with Image.open(tmp_path / "run.png") as animation:
-        assert getattr(animation, "n_frames", 1) == frames
-        for frame, step in ((0, 0), (frames - 1, 100 * (count - 1))):
+        assert animation.n_frames == 1 + frames  # number 0 is no frame: what other viewers show
+        for frame, step in ((0, 100 * (count - 1)), (1, 0), (frames, 100 * (count - 1))):
             animation.seek(frame)
             sample = np.asarray(opened(files[step]))
             np.testing.assert_array_equal(np.asarray(animation.convert("L"))[: len(sample)], sample)
-    assert (tmp_path / "run.png").stat().st_size <= 20_000 * frames
+    assert (tmp_path / "run.png").stat().st_size <= 20_000 * (1 + frames)
 
 
 def test_an_animation_of_nothing_or_of_misfits_is_refused(tmp_path):

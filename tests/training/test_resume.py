@@ -141,7 +141,7 @@ def mlp_run(tmp_path_factory):
             {"data": np.zeros((9, 8, 8))},
             r'data.fingerprint was "\w+", now "\w+"; data.name was "digits", now',
         ),
-        ({"hidden": 5}, r"networks.generator.args was .*, now .*; settings.hidden was 4, now 5"),
+        ({"hidden": 5}, r"settings: settings.hidden was 4, now 5;"),
         ({"recipe": "mixture"}, r"changed recipe: it was 'mlp', now 'mixture'"),
         ({"noise": 5, "seed": 5}, r"seed was 0, now 5; settings.noise was 4, now 5"),
     ],

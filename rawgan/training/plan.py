@@ -1,0 +1,172 @@
+"""From the keywords of `rawgan.train` to what is trained, on what, and for how long."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rawgan import data, nn, recipes
+from rawgan.kernels.errors import CheckpointError, ConfigError
+from rawgan.nn.structure import describe
+from rawgan.training.rundir import RunDirectory
+from rawgan.training.step import Trainer
+
+
+def _counts(value: Any) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _is(kind: type) -> Callable[[Any], bool]:
+    return lambda value: type(value) is kind
+
+
+# What a run's config.json must hold: key -> (what it takes, whether a value fits).
+SAVED: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "recipe": ("a recipe's name", _is(str)),
+    "settings": ("an object", _is(dict)),
+    "data": ("an object", _is(dict)),
+    "data.name": ("a name", _is(str)),
+    "data.shape": ("a list of sizes", lambda v: type(v) is list and all(map(_counts, v))),
+    "data.fingerprint": ("a text", _is(str)),
+    "networks": ("an object", _is(dict)),
+    "seed": ("a whole number", _is(int)),
+    "epochs": ("a whole number from 1 on, or null", lambda v: v is None or _counts(v)),
+    "steps": ("a whole number from 1 on, or null", lambda v: v is None or _counts(v)),
+    "checkpoint_every": ("a whole number from 1 on", lambda v: v is None or _counts(v)),
+    "sample_every": ("a whole number from 1 on", lambda v: v is None or _counts(v)),
+}
+
+
+def refuse_unknown(recipe: Any, settings: Mapping[str, Any], keywords: Collection[str]) -> None:
+    """Name the nearest right keyword, be it the recipe's or `train`'s own."""
+    known = recipe in recipes.names()
+    kinds = [recipes.RECIPES[recipe]] if known else [*recipes.RECIPES.values(), recipes.Custom]
+    fields = list(dict.fromkeys(f.name for kind in kinds for f in dataclasses.fields(kind)))
+    for key in settings:
+        if key not in fields:
+            raise ConfigError(
+                f"{recipe if known else 'train'}: there is no setting {key!r}"
+                f"{recipes.nearest(key, [*fields, *keywords])}; there are: {', '.join(fields)}"
+            )
+
+
+def saved_config(out: Any) -> dict[str, Any] | None:
+    """What the run in `out` was started with; None where no run has begun."""
+    if not RunDirectory.exists(out):
+        return None
+    config = RunDirectory.open(out).config
+    data_, networks = (config.get(key) for key in ("data", "networks"))
+    parts = config | {
+        f"{key}.{name}": value
+        for key, part in (("data", data_), ("networks", networks))
+        if isinstance(part, dict)
+        for name, value in part.items()
+    }
+    for key, (takes, fits) in SAVED.items():
+        if not fits(parts.get(key)):
+            raise CheckpointError(
+                f"{Path(out, 'config.json')}: {key} takes {takes}, got {parts.get(key)!r}; restore it"
+            )
+    return config
+
+
+def recipe_for(
+    recipe: Any, generator: Any, discriminator: Any, settings: dict, saved: dict | None
+) -> recipes.Recipe:
+    """The recipe with its settings; where they are not given, those of the saved run."""
+    own = generator is not None or discriminator is not None
+    if recipe is not None and not isinstance(recipe, str):
+        raise ConfigError(
+            f"recipe= takes a name, one of {', '.join(recipes.names())}, got {recipe!r}; give its settings "
+            "as keywords of train()"
+        )
+    if own:
+        if recipe is not None:
+            raise ConfigError(f"give the recipe {recipe!r} or your own networks, not both")
+        for name, network in (("generator", generator), ("discriminator", discriminator)):
+            if not isinstance(network, nn.Module):
+                raise ConfigError(f"{name}= takes a network such as nn.Sequential(...), got {network!r}")
+        recipe = "custom"
+    if recipe is None:
+        if saved is None:
+            raise ConfigError(
+                f"give a recipe ({', '.join(recipes.names())}) or your own generator and discriminator"
+            )
+        recipe = saved["recipe"]
+    if recipe == "custom" and not own:
+        if saved is None:
+            raise ConfigError("for networks of your own give generator= and discriminator=")
+        raise ConfigError(
+            "this run trains networks of your own: give them again as generator= and discriminator="
+        )
+    if saved is not None and saved["recipe"] == recipe:
+        settings = saved["settings"] | settings
+    elif saved is not None:
+        raise ConfigError(f"resuming with a changed recipe: it was {saved['recipe']!r}, now {recipe!r}")
+    return recipes.make(recipe, **settings)
+
+
+def source_for(given: Any, data_dir: Any, plan: recipes.Recipe, saved: dict | None) -> Any:
+    if given is None:
+        given = saved["data"].get("name") if saved else plan.data
+        if saved and given not in data.names():
+            raise ConfigError(f"this run trains on data of your own ({given!r}): give it again as data=")
+    return data.load(given, data_dir=data_dir)
+
+
+def own_networks(
+    generator: nn.Module | None, discriminator: nn.Module | None
+) -> tuple[nn.Module, nn.Module] | None:
+    return (generator, discriminator) if generator is not None and discriminator is not None else None
+
+
+def config_of(plan: recipes.Recipe, source: Any, seed: int, trainer: Trainer) -> dict[str, Any]:
+    """Everything that decides the result."""
+    settings = {
+        f.name: getattr(plan, f.name)
+        for f in dataclasses.fields(plan)
+        if f.name not in ("data", "epochs", "steps")
+    }
+    config = {
+        "recipe": plan.name,
+        "settings": settings,
+        "data": {"name": source.name, "shape": list(source.shape), "fingerprint": source.fingerprint},
+        "seed": seed,
+        "networks": {
+            "generator": describe(trainer.generator),
+            "discriminator": describe(trainer.discriminator),
+        },
+    }
+    return as_json(config)
+
+
+def as_json(config: dict[str, Any]) -> dict[str, Any]:
+    """The same as JSON gives it back: NumPy's numbers as Python's, tuples as lists."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.generic | np.ndarray):
+            return value.tolist()
+        if isinstance(value, Mapping):
+            return dict(value)
+        raise ConfigError(f"{value!r} cannot be written to a configuration; give numbers and strings")
+
+    return json.loads(json.dumps(config, default=plain))
+
+
+def length(plan: recipes.Recipe, source: Any, epochs: int | None, steps: int | None) -> tuple[int, Any, Any]:
+    """(total steps, epochs or None, steps or None)."""
+    if epochs is None and steps is None:
+        epochs, steps = plan.epochs, plan.steps
+        if epochs is None and steps is None:
+            raise ConfigError("how long? give epochs= or steps=")
+    per_epoch = source.steps_per_epoch(plan.batch_size)  # refuses a batch larger than the data
+    if steps is not None:
+        return steps, None, steps
+    if per_epoch is None:
+        raise ConfigError(f"the data {source.name!r} has no end, so no epochs: give steps=")
+    return max(1, epochs * per_epoch // plan.d_steps), epochs, None
