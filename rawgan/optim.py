@@ -11,7 +11,7 @@ tensor([0.], requires_grad=True)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,11 @@ from rawgan.settings import is_number, number
 
 def _listed(params: Iterable[Tensor]) -> list[Tensor]:
     """The parameters in a list; one tensor by itself, which would iterate over its rows, is a list of one."""
-    return [params] if isinstance(params, Tensor) else list(params)
+    if isinstance(params, Tensor):
+        return [params]
+    if not isinstance(params, Iterable) or isinstance(params, str):
+        raise ConfigError(f"parameters are a list of tensors such as net.parameters(), got {params!r}")
+    return list(params)
 
 
 class Optimizer:
@@ -81,6 +85,8 @@ class Optimizer:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go on exactly where `state_dict()` was taken; CheckpointError if it does not fit."""
         own = self.state_dict()
+        if not isinstance(saved, Mapping):
+            raise CheckpointError(f"{type(self).__name__}: takes what state_dict() gave, got {saved!r}")
         if own.keys() != saved.keys():
             odd = sorted(own.keys() ^ saved.keys())
             raise CheckpointError(
@@ -92,10 +98,17 @@ class Optimizer:
                     f"{type(self).__name__}: saved {key} has shape {np.shape(value)}, "
                     f"expected {own[key].shape}"
                 )
-        self.steps, self.lr = [int(n) for n in saved["steps"]], float(saved["lr"])
+        try:
+            steps, lr = [int(n) for n in saved["steps"]], float(saved["lr"])
+            new = {key: np.asarray(arrays.to_numpy(value), np.float64) for key, value in saved.items()}
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{type(self).__name__}: the saved state holds no numbers: {error}"
+            ) from None
+        self.steps, self.lr = steps, lr
         for i, state in enumerate(self.state):
             for slot, value in state.items():
-                value[...] = arrays.asarray(saved[f"{slot}.{i}"], value.dtype, arrays.device_of(value))
+                value[...] = arrays.asarray(new[f"{slot}.{i}"], value.dtype, arrays.device_of(value))
 
 
 class SGD(Optimizer):

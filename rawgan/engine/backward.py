@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -53,7 +53,9 @@ def grad(
     >>> rawgan.grad(x * x, [x])
     (tensor(6.),)
     """
-    if type(inputs) is Tensor:
+    if type(output) is not Tensor:
+        raise GradientError(f"grad(): the output is a tensor, got {type(output).__name__}")
+    if type(inputs) is Tensor or not isinstance(inputs, Iterable):
         raise GradientError("grad(): inputs is a list of tensors; write grad(y, [x])")
     inputs = list(inputs)
     for x in inputs:
@@ -94,7 +96,10 @@ def _first_gradient(output: Tensor, given: Any) -> Any:
             )
         return arrays.namespace(output._data).ones_like(output._data)
     if type(given) is not Tensor:
-        given = arrays.asarray(given, output.dtype, output.device)
+        try:
+            given = arrays.asarray(given, output.dtype, output.device)
+        except (TypeError, ValueError) as error:
+            raise GradientError(f"the starting gradient is an array of numbers, not {given!r}") from error
     elif given.dtype != output.dtype:
         given = OPS["astype"](given, dtype=output.dtype)
     if given.shape != output.shape:

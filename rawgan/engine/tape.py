@@ -13,7 +13,7 @@ from rawgan import arrays
 from rawgan.arrays import Array
 from rawgan.engine.mode import MODE
 from rawgan.engine.tensor import Tensor, tensor
-from rawgan.kernels.errors import DeviceError, GradientError, RawganError, ShapeError
+from rawgan.kernels.errors import DeviceError, DTypeError, GradientError, RawganError, ShapeError
 
 _sequence = itertools.count()
 
@@ -64,6 +64,7 @@ class Op:
         self.inputs = tuple(p.name for p in parameters if p.kind is p.VAR_POSITIONAL) or tuple(
             p.name for p in positional
         )
+        self.optional = {i for i, p in enumerate(positional) if p.default is None}  # inputs that may be None
         self.attrs = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
         self.output = "z" if "y" in self.inputs else "y"
         self.rules: dict[str, Rule] = {}
@@ -132,7 +133,10 @@ class Op:
                     wanted = True
             elif type(value) is bool:
                 values[i] = float(value)
-            elif value is not None and type(value) is not float and type(value) is not int:
+            elif value is None:
+                if not (self.variadic or i in self.optional):
+                    raise DTypeError(f"{self.name}: takes arrays, tensors and numbers, got None")
+            elif type(value) is not float and type(value) is not int:
                 values[i] = _operand(value)
                 guests.append(i)
         plain = first is None

@@ -6,7 +6,7 @@ other Modules in its `__init__`, and defines `forward`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -154,6 +154,8 @@ class Module:
         The names must be this module's own ("num_batches_tracked", which PyTorch adds, is ignored);
         nothing is changed unless everything fits. Raises ConfigError, ShapeError or DTypeError.
         """
+        if not isinstance(state, Mapping):
+            raise ConfigError(f"load_state_dict: takes what state_dict() gives, got {state!r}")
         state = {k: v for k, v in state.items() if k.rpartition(".")[2] != "num_batches_tracked"}
         places: dict[str, tuple[Module, str]] = {}
         for path, module in self.named_modules():

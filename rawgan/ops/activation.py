@@ -8,7 +8,7 @@ from rawgan.kernels.errors import ConfigError, ShapeError
 from rawgan.ops.arithmetic import exp, indicator, raw
 from rawgan.ops.reduce import axes_of, broadcast_to
 from rawgan.ops.reduce import sum as sum_
-from rawgan.ops.shape import as_input, reshape
+from rawgan.ops.shape import as_input, reshape, whole_numbers
 
 
 @op("tanh")
@@ -120,6 +120,7 @@ def maxout(x, pieces, axis=1):
     """
     x = as_input(x)
     (axis,) = axes_of("maxout", axis, len(x.shape))
+    (pieces,) = whole_numbers("maxout", "pieces", (pieces,))
     if pieces < 1 or x.shape[axis] % pieces:
         raise ShapeError(f"maxout: {x.shape[axis]} features do not divide into groups of {pieces}")
     return _maxout(x, pieces=pieces, axis=axis)

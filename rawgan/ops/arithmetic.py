@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rawgan import arrays
 from rawgan.engine import Tensor, op
-from rawgan.kernels.errors import ShapeError
+from rawgan.kernels.errors import DTypeError, ShapeError
 
 
 def raw(x):
@@ -238,7 +238,10 @@ def clip(x, low=None, high=None):
     >>> clip([-2.0, 0.5, 2.0], -1, 1)
     array([-1. ,  0.5,  1. ], dtype=float32)
     """
-    low, high = (v if v is None else float(v) for v in (low, high))
+    try:
+        low, high = (v if v is None else float(v) for v in (low, high))
+    except (TypeError, ValueError):
+        raise DTypeError(f"clip: the limits are numbers or None, got {low!r} and {high!r}") from None
     if low is not None and high is not None and low > high:
         raise ShapeError(f"clip: low = {low} is above high = {high}")
     return _clip(x, low=low, high=high)

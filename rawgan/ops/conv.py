@@ -9,6 +9,8 @@ Shapes are (N, C, H, W); kernels sit in (out, in, kh, kw), for the transposed co
 
 from __future__ import annotations
 
+import operator
+
 from rawgan import kernels
 from rawgan.engine import op
 from rawgan.kernels.errors import ShapeError
@@ -21,10 +23,13 @@ Pair = int | tuple[int, int]
 
 def pair(name, what, value, least):
     """A number or a pair as a pair of whole numbers, each at least `least`."""
-    values = (value, value) if hasattr(value, "__index__") or not hasattr(value, "__len__") else tuple(value)
-    if len(values) != 2 or any(not hasattr(n, "__index__") or n < least for n in values):
+    try:
+        values = tuple(map(operator.index, value if isinstance(value, tuple | list) else (value, value)))
+    except TypeError:
+        values = ()
+    if len(values) != 2 or min(values) < least:
         raise ShapeError(f"{name}: {what} is a whole number ≥ {least} or a pair of them, got {value!r}")
-    return int(values[0]), int(values[1])
+    return values
 
 
 def _spare(size, kernel, stride, padding):
@@ -80,7 +85,7 @@ def conv2d(x, weight, bias=None, stride: Pair = 1, padding: Pair = 0):
     x (N, C, H, W), weight (O, C, kh, kw), bias (O,) or None;
     returns (N, O, ⌊(H + 2·pad − kh) / stride⌋ + 1, likewise W).
     """
-    x, weight, bias = as_input(x), as_input(weight), as_input(bias)
+    x, weight, bias = as_input(x), as_input(weight), as_input(bias, True)
     stride, padding = pair("conv2d", "stride", stride, 1), pair("conv2d", "padding", padding, 0)
     _check("conv2d", x, weight, bias, 1)
     for n, k, p in zip(x.shape[2:], weight.shape[2:], padding, strict=True):
@@ -120,7 +125,7 @@ def conv_transpose2d(x, weight, bias=None, stride: Pair = 1, padding: Pair = 0, 
     returns (N, O, (H − 1)·stride − 2·pad + kh + output_padding, likewise W).
     """
     name = "conv_transpose2d"
-    x, weight, bias = as_input(x), as_input(weight), as_input(bias)
+    x, weight, bias = as_input(x), as_input(weight), as_input(bias, True)
     stride, padding = pair(name, "stride", stride, 1), pair(name, "padding", padding, 0)
     extra = pair(name, "output_padding", output_padding, 0)
     _check(name, x, weight, bias, 0)

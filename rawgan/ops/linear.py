@@ -89,7 +89,7 @@ def dense_bias(gy):
 
 def dense(x, weight, bias=None):
     """A fully connected layer: x (..., I), weight (O, I), bias (O,) or None -> (..., O)."""
-    x, weight, bias = as_input(x), as_input(weight), as_input(bias)
+    x, weight, bias = as_input(x), as_input(weight), as_input(bias, True)
     same_dtype("dense", x=x, weight=weight, bias=bias)
     if len(weight.shape) != 2 or not x.shape or x.shape[-1] != weight.shape[1]:
         raise ShapeError(

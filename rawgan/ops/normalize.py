@@ -85,7 +85,12 @@ def batch_norm(x, scale, shift, eps=1e-5):
 
 
 def batch_norm_fixed(x, scale, shift, mean, variance, eps):
-    """Batch normalisation with given statistics, as at the time of use."""
+    """Batch normalisation with given statistics, as at the time of use: x (N, C, ...), the others (C,)."""
+    x, scale, shift, mean, variance = map(as_input, (x, scale, shift, mean, variance))
+    if len(x.shape) < 2 or {x.shape[1:2]} != {tuple(v.shape) for v in (scale, shift, mean, variance)}:
+        raise ShapeError(
+            f"batch_norm_fixed: takes x (N, C, ...) and the others (C,), got x of shape {x.shape}"
+        )
     slope = scale / sqrt(variance + eps)
     return x * per_channel(slope, len(x.shape)) + per_channel(shift - mean * slope, len(x.shape))
 

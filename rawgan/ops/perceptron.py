@@ -61,5 +61,6 @@ def perceptron(x, weights, biases, slopes):
     x (N, I₀), weights (I₁, I₀), (I₂, I₁), ..., biases (Iᵢ,) or None; slopes of each layer's leaky ReLU, 0
     for ReLU, 1 for none. The same as `leaky_relu(dense(...))` repeated, gradients included, but for the time.
     """
-    inputs = [as_input(v) for pair in zip(weights, biases, strict=True) for v in pair]
+    pairs = zip(weights, biases, strict=True)
+    inputs = [v for weight, bias in pairs for v in (as_input(weight), as_input(bias, True))]
     return _perceptron(as_input(x), *inputs, slopes=tuple(slopes))

@@ -13,7 +13,7 @@ from rawgan import arrays
 from rawgan.engine import op
 from rawgan.kernels.errors import ShapeError
 from rawgan.ops.arithmetic import indicator, raw
-from rawgan.ops.shape import as_input, reshape
+from rawgan.ops.shape import as_input, reshape, whole_numbers
 
 
 def axes_of(name, axis, ndim):
@@ -23,9 +23,10 @@ def axes_of(name, axis, ndim):
     given = axis if isinstance(axis, tuple | list) else (axis,)
     out = set()
     for a in given:
-        if not hasattr(a, "__index__") or not -ndim <= a < ndim:
+        (a,) = whole_numbers(name, "axis", (a,))
+        if not -ndim <= a < ndim:
             raise ShapeError(f"{name}: axis {a!r} does not exist in an array of {ndim} dimensions")
-        out.add(int(a) % ndim)
+        out.add(a % ndim)
     if len(out) != len(given):
         raise ShapeError(f"{name}: axis {axis} names an axis twice")
     return tuple(sorted(out))

@@ -8,13 +8,23 @@ from typing import Any
 
 from rawgan import arrays
 from rawgan.engine import Tensor, op, tensor
-from rawgan.kernels.errors import ShapeError
+from rawgan.kernels.errors import DTypeError, ShapeError
 from rawgan.ops.arithmetic import raw
 
 
-def as_input(x: Any) -> Any:
-    """Numbers and lists become float32 arrays; what has a shape, and None, stay."""
+def as_input(x: Any, optional: bool = False) -> Any:
+    """Numbers and lists become float32 arrays; what has a shape stays, and None where it is optional."""
+    if x is None and not optional:
+        raise DTypeError("operations take arrays, tensors and numbers, got None")
     return x if x is None or hasattr(x, "shape") else tensor(x).data
+
+
+def whole_numbers(name: str, what: str, values: Any) -> tuple[int, ...]:
+    """The values as whole numbers, or a ShapeError that says what they are of."""
+    try:
+        return tuple(operator.index(n) for n in values)
+    except TypeError:
+        raise ShapeError(f"{name}: {what} takes whole numbers, got {values!r}") from None
 
 
 @op("reshape", view=True)
@@ -35,7 +45,7 @@ def reshape(x, shape):
     (4,)
     """
     x = as_input(x)
-    shape = (shape,) if isinstance(shape, int) else tuple(operator.index(n) for n in shape)
+    shape = whole_numbers("reshape", "the shape", (shape,) if isinstance(shape, int) else shape)
     if shape == x.shape:
         return x
     size = math.prod(x.shape)
@@ -67,7 +77,7 @@ def transpose(x, axes=None):
     """Axes in the order `axes`, or reversed."""
     x = as_input(x)
     ndim = len(x.shape)
-    axes = tuple(range(ndim))[::-1] if axes is None else tuple(operator.index(a) for a in axes)
+    axes = tuple(range(ndim))[::-1] if axes is None else whole_numbers("transpose", "axes", axes)
     if sorted(a + ndim if a < 0 else a for a in axes) != list(range(ndim)):
         raise ShapeError(f"transpose: axes {axes} are not an order of the {ndim} axes of shape {x.shape}")
     return _transpose(x, axes=tuple(a % ndim for a in axes))
@@ -92,7 +102,10 @@ def concatenate(xs, axis=0):
     >>> concatenate([[1.0], [2.0, 3.0]])
     array([1., 2., 3.], dtype=float32)
     """
+    if not isinstance(xs, list | tuple):
+        raise ShapeError(f"concatenate: takes a list of arrays, got {type(xs).__name__}")
     xs = [as_input(x) for x in xs]
+    (axis,) = whole_numbers("concatenate", "the axis", (axis,))
     if not xs:
         raise ShapeError("concatenate: needs at least one array")
     shapes = [tuple(x.shape) for x in xs]
@@ -127,12 +140,17 @@ def pad(x, pad_width):
     """x with zeros around it; `pad_width` as in numpy.pad: n, (before, after), or one pair per axis."""
     x = as_input(x)
     ndim = len(x.shape)
-    if isinstance(pad_width, int):
-        pairs = ((pad_width, pad_width),) * ndim
-    elif len(pad_width) == 2 and all(isinstance(n, int) for n in pad_width):
-        pairs = (tuple(pad_width),) * ndim
-    else:
-        pairs = tuple((int(before), int(after)) for before, after in pad_width)
+    try:
+        if isinstance(pad_width, int):
+            pairs = ((pad_width, pad_width),) * ndim
+        elif len(pad_width) == 2 and all(isinstance(n, int) for n in pad_width):
+            pairs = (tuple(pad_width),) * ndim
+        else:
+            pairs = tuple((operator.index(before), operator.index(after)) for before, after in pad_width)
+    except (TypeError, ValueError):
+        raise ShapeError(
+            f"pad: pad_width is a number, a pair, or a pair for each axis, got {pad_width!r}"
+        ) from None
     if len(pairs) != ndim or any(n < 0 for pair in pairs for n in pair):
         raise ShapeError(f"pad: pad_width {pad_width} does not fit an array of shape {x.shape}")
     return _pad(x, pad_width=pairs)
@@ -151,6 +169,7 @@ def getitem_x(gy, x_shape, index):
 
 def getitem(x, index):
     """x[index]: numbers, slices, None, Ellipsis, whole-number or boolean arrays, as in NumPy."""
+    x = as_input(x)
     parts = index if isinstance(index, tuple) else (index,)
     if any(isinstance(part, Tensor) for part in parts):
         raise ShapeError("an index holds whole numbers; give NumPy integers or booleans, not a Tensor")
