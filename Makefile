@@ -10,7 +10,7 @@ demo: .venv/installed
 	$(BIN)/rawgan train mlp --data digits --epochs 300 --batch-size 64 --learning-rate 1e-3 --objective non_saturating
 
 test: .venv/installed-test
-	$(PYTEST) -m "not slow and not torch"
+	$(PYTEST) -m "not slow and not torch and not dev"
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -21,7 +21,7 @@ check: .venv/installed-dev
 	cp pyproject.toml build/wheel
 	cd build/wheel && ../../$(BIN)/pyright --pythonpath ../../$(BIN)/python
 	cd build && PYTHONPATH=wheel ../$(BIN)/python -P -m rawgan train mlp --steps 20 --quiet --out run
-	$(PYTEST) -m "slow or torch"
+	$(PYTEST) -m "slow or torch or dev"
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rawgan needs Python 3.11 or newer: make PYTHON=python3.12 ...")'

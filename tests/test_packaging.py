@@ -78,6 +78,7 @@ def sources():
     }
 
 
+@pytest.mark.dev
 @builds
 def test_the_wheel_holds_exactly_the_sources(wheel):
     names = zipfile.ZipFile(wheel).namelist()
@@ -89,6 +90,7 @@ def test_the_wheel_holds_exactly_the_sources(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+@pytest.mark.dev
 @builds
 def test_the_wheel_runs_from_another_folder(wheel, tmp_path):
     away = tmp_path / "away"
@@ -105,6 +107,7 @@ def test_the_wheel_runs_from_another_folder(wheel, tmp_path):
     assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) == 4
 
 
+@pytest.mark.dev
 @builds
 def test_the_command_of_the_wheel_is_the_command_line(wheel):
     archive = zipfile.ZipFile(wheel)
@@ -114,6 +117,7 @@ def test_the_command_of_the_wheel_is_the_command_line(wheel):
     assert f"Version: {rawgan.__version__}\n" in archive.read(metadata).decode()
 
 
+@pytest.mark.dev
 @builds
 def test_the_sdist_builds_the_same_wheel(source, wheel, tmp_path):
     sdist = build("sdist", source, tmp_path / "sdist")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rawgan import ConfigError, DataError, data
 
 
+@pytest.mark.dev
 def test_same_as_scikit_learns_copy():
     datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is not installed")
     theirs, ours = datasets.load_digits(), data.load("digits")

@@ -68,6 +68,7 @@ def test_numpy_reads_it(path):
     assert same_bits(table["g_grad_norm"], AWKWARD)
 
 
+@pytest.mark.dev
 def test_pandas_reads_it(path):
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     written = History.create(path)

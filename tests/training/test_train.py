@@ -65,6 +65,7 @@ def test_every_recipe_fills_a_run_directory(recipe, tmp_path):
     assert_same(run, quick(recipe))  # a directory changes nothing
 
 
+@pytest.mark.dev
 def test_pandas_reads_the_history(tmp_path, no_plots):
     pandas = pytest.importorskip("pandas", reason="pandas is one of the development extras")
     run = quick(out=tmp_path / "run")
