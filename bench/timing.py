@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 BURST = 3
+SETTLE = 0.02  # seconds
 ONE_TIMING = 2e-4  # seconds; shorter calls are timed several at once
 LEAST = 3
 HOPELESS = 4
@@ -35,9 +36,10 @@ class Call(NamedTuple):
 def alternate(calls: Mapping[str, Call], seconds: float) -> dict[str, list[float]]:
     """Times in seconds of one call of each, taken in turns (A A A, B B B, A A A, ...) after a warm-up.
 
-    The first timing of a burst is not counted: after a call PyTorch's OpenMP threads and those of BLAS keep
-    spinning for some milliseconds, and would take a processor from whoever comes next. Takes about `seconds`
-    for each of the calls; one so slow that it would need all of that for `LEAST` timings (a textbook kernel)
+    What comes in the first 20 ms of a burst is not counted: after a call PyTorch's OpenMP threads and those
+    of BLAS keep spinning for some milliseconds, and take a processor from whoever comes next. With a single
+    call in place of the 20 ms a product of 256 128 128 took 108 us instead of 64. Takes about `seconds` for
+    each of the calls; one so slow that it would need all of that for `LEAST` timings (a textbook kernel)
     has no more than those, and one that would need `HOPELESS` times as much for a single one has no other.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -54,10 +56,22 @@ def alternate(calls: Mapping[str, Call], seconds: float) -> dict[str, list[float
     while time.perf_counter() < end or any(len(times[name]) < slow.get(name, LEAST) for name in calls):
         for name, call in calls.items():
             if name not in slow:
-                call.seconds(repeats[name])
-                times[name] += [call.seconds(repeats[name]) for _ in range(BURST)]
+                times[name] += _burst(call, repeats[name])
             elif len(times[name]) < slow[name]:
                 times[name].append(call.seconds(1))
+    return times
+
+
+def _burst(call: Call, repeat: int) -> list[float]:
+    """Timings after the others' threads have settled: `BURST` of them, more where they are short."""
+    start = time.perf_counter()
+    call.seconds(repeat)
+    while time.perf_counter() - start < SETTLE:
+        call.seconds(repeat)
+    times: list[float] = []
+    start = time.perf_counter()
+    while len(times) < BURST or time.perf_counter() - start < SETTLE:
+        times.append(call.seconds(repeat))
     return times
 
 
