@@ -53,6 +53,7 @@ class Trainer:
         self.layers = root.spawn("layers")  # what dropout draws from
         self.data_key = root.spawn("data").key
         self.steps = 0
+        self._verdicts: list[arrays.Array] = []  # D's outputs in this turn, on real and on fake
 
     def network(self, player: str) -> nn.Module:
         """ "generator" or "discriminator" by name."""
@@ -108,7 +109,7 @@ class Trainer:
                 f"the discriminator makes {outputs.shape} of {items.shape}, not one number for each item, "
                 f"{(len(items), 1)}; end it with nn.Flatten(), nn.Dense(..., 1)"
             )
-        self._outputs = outputs.data
+        self._verdicts.append(outputs.data)
         return outputs
 
     def _turn(
@@ -117,6 +118,7 @@ class Trainer:
         """One player's loss, gradients, clipping and update."""
         optimizer = self.optimizers[player]
         optimizer.zero_grad()
+        self._verdicts.clear()
         mine = self.layers.state()
         loss, row = losses(fake)
         loss.backward()
@@ -132,10 +134,11 @@ class Trainer:
         try:
             check_finite(self.steps + 1, player, row, again)
         except NonFiniteError as error:
-            if self.objective.probabilities and ((self._outputs < 0) | (self._outputs > 1)).any():
+            outside = any(bool(((v < 0) | (v > 1)).any()) for v in self._verdicts)
+            if self.objective.probabilities and outside:
                 raise NonFiniteError(
                     f"{error}. D gives values outside [0, 1], which this objective takes as probabilities: "
-                    "end it with nn.Sigmoid()"
+                    "end it with nn.Sigmoid() or set d_probabilities=False"
                 ) from None
             raise
         self._clip(player, optimizer.params)

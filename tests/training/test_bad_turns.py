@@ -10,7 +10,7 @@ from PIL import Image
 from tiny_runs import QUICK, assert_same, quick
 
 import rawgan
-from rawgan import kernels, nn, recipes
+from rawgan import kernels, nn, ops, recipes
 from rawgan.training import checkpoint, keeper, pictures
 from rawgan.training.step import Trainer
 
@@ -37,10 +37,24 @@ def test_networks_that_make_other_shapes(networks, message):
         rawgan.train(**networks, data=POINTS, **QUICK)
 
 
-def test_answers_that_are_no_probabilities():
-    networks = two()
-    networks["discriminator"][3].bias.data += 5
-    with pytest.raises(rawgan.NonFiniteError, match=r"outside \[0, 1\].*nn.Sigmoid"):
+class OffTo(nn.Module):
+    """Shifts the verdicts of real batches, of fake ones or of both; D judges them in turn."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.batches, self.seen = batches, 0
+
+    def forward(self, x):
+        self.seen += 1
+        which = "real" if self.seen % 2 else "fake"
+        return ops.sigmoid(x) - 2 * (self.batches in (which, "both"))
+
+
+@pytest.mark.parametrize("batches", ["real", "fake", "both"])
+def test_answers_that_are_no_probabilities(batches):
+    networks = two(last=[OffTo(batches)])
+    said = r"D gives values outside \[0, 1\].*end it with nn.Sigmoid\(\) or set d_probabilities=False"
+    with pytest.raises(rawgan.NonFiniteError, match=said):
         rawgan.train(**networks, data=POINTS, d_probabilities=True, objective="saturating", **QUICK)
 
 
