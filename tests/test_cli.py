@@ -40,9 +40,6 @@ def python(*arguments, **more):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **more)
 
 
-# As a process -------------------------------------------------------------------------------
-
-
 def test_help_is_instant_because_it_imports_nothing_heavy():
     code = (
         "import sys\nfrom rawgan.cli import main\n"
@@ -71,9 +68,6 @@ def test_as_a_module_and_with_a_reader_that_has_gone_away(tmp_path):
     assert process.stderr.read() == ""
     assert process.wait(60) == 1
     assert rawgan.load(tmp_path / "run", device="cpu").steps == 3
-
-
-# Help, version, usage -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", [(), ("train",), ("sample",), ("info",)])
@@ -162,9 +156,6 @@ def test_two_interrupts_are_status_130(rawgan_says, monkeypatch):
 
     monkeypatch.setattr(cli, "_free_folder", interrupted)
     assert rawgan_says("train", "mlp") == (130, "", "rawgan: broken off; what was saved is kept\n")
-
-
-# Train and sample ---------------------------------------------------------------------------
 
 
 def test_train_sample_and_resume_pictures(rawgan_says, tmp_path):

@@ -154,9 +154,6 @@ def test_one_tensor_or_an_iterator_will_do(clip):
     assert np.max(np.abs(p.grad)) <= 0.5
 
 
-# A whole clipped step from finite differences ------------------------------------------------
-
-
 def networks():
     yield "dense", nn.Sequential(nn.Dense(2, 3), nn.Tanh(), nn.Dense(3, 1)), (4, 2)
     yield "maps", nn.Sequential(nn.Conv2d(1, 2, 2), nn.Sigmoid(), nn.Flatten(), nn.Dense(2, 1)), (3, 1, 2, 2)

@@ -18,9 +18,6 @@ def leaf(value, dtype="float64"):
     return rawgan.tensor(value, dtype=dtype, requires_grad=True)
 
 
-# What it keeps and frees ------------------------------------------------------------
-
-
 def test_a_chain_of_a_hundred_thousand_operations():
     limit = sys.getrecursionlimit()
     x = leaf([1.0, 2.0])
@@ -113,8 +110,6 @@ def test_no_work_below_what_is_asked_for(monkeypatch):
     assert calls == []
 
 
-# Values changed in place ------------------------------------------------------------
-
 CHANGES = {
     "x.data -= ...": lambda x: setattr(x, "data", x.data.__isub__(1.0)),
     "copy_": lambda x: x.copy_(np.zeros(x.shape)),
@@ -169,9 +164,6 @@ def test_replaced_data():
         x.data = np.zeros(3)
     with pytest.raises(ShapeError, match=r"copy_: values of shape \(3,\)"):
         x.copy_(np.zeros(3))
-
-
-# Gradients --------------------------------------------------------------------------
 
 
 def test_third_order_against_closed_forms():
@@ -287,9 +279,6 @@ def test_messages():
         np.asarray(x)
     with pytest.raises(ShapeError, match=r"one element, got shape \(2,\)"):
         x.item()
-
-
-# Switches ---------------------------------------------------------------------------
 
 
 def test_no_grad():

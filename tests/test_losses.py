@@ -33,9 +33,6 @@ def sigma(x):
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
-# Cross-entropy -----------------------------------------------------------------------
-
-
 @given(p=st.floats(1e-9, 1 - 1e-9), t=st.floats(0, 1))
 def test_bce_is_the_formula(p, t):
     value = losses.bce(rawgan.tensor([p], dtype="float64"), [t] if t in (0.0, 1.0) else np.array([t])).item()
@@ -122,8 +119,6 @@ def test_targets_of_another_shape(loss):
         assert "(3, 1)" in str(error.value)
         assert str(shape) in str(error.value)
 
-
-# Adversarial objectives ----------------------------------------------------------------
 
 # name -> for one output s: D's loss on a real, D's loss on a fake, G's loss
 FORMULAS = {

@@ -91,9 +91,6 @@ def test_the_rule_in_pytorch(name, chosen):
             assert np.max(np.abs(p.data - q.detach().numpy())) <= 1e-12 * max(1, np.max(np.abs(p.data)))
 
 
-# State ---------------------------------------------------------------------------------
-
-
 @every_case
 @settings(max_examples=8)
 @given(before=st.integers(0, 4), after=st.integers(1, 4))
@@ -150,9 +147,6 @@ def test_states_of_other_optimizers_are_refused():
         optim.SGD(params, 0.1).load_state_dict(optim.SGD(params, 0.1, momentum=0.9).state_dict())
 
 
-# What is left alone ------------------------------------------------------------------------
-
-
 @every_optimizer
 def test_what_has_no_gradient_is_left_alone(name):
     params = parameters()
@@ -195,9 +189,6 @@ def test_an_update_makes_the_tape_stale(name):
     opt.step()
     with pytest.raises(GradientError, match=r"multiply.*changed in place"):
         second.backward()
-
-
-# Bad settings ------------------------------------------------------------------------------
 
 
 @every_optimizer

@@ -17,8 +17,6 @@ torch.set_num_threads(1)  # the networks are small: more threads would only wait
 
 pytestmark = pytest.mark.torch
 
-# Networks ------------------------------------------------------------------------------
-
 
 def conv(kind):
     def make(m):
@@ -131,9 +129,6 @@ def test_the_recipes_networks_compute_the_same(name):
             found = network.train(training)(value).data
             assert found.shape == want.shape
             assert np.max(np.abs(found - want)) <= 1e-5 * max(1, np.max(np.abs(want)))
-
-
-# Training ------------------------------------------------------------------------------
 
 
 class Fixed:

@@ -155,9 +155,6 @@ def fault_of(call):
     return None
 
 
-# Tables -------------------------------------------------------------------------------------
-
-
 @every_document
 def test_shown_it_names_machine_rows_and_why_a_cell_is_blank(what, capsys):
     tables.show(ALL[what])
@@ -196,9 +193,6 @@ def test_names_are_no_markup(capsys):
     assert "[bold]x[/]" in capsys.readouterr().out
 
 
-# Two documents ------------------------------------------------------------------------------
-
-
 def test_compared_with_itself_nothing_is_gained(capsys):
     assert set(compare.gains(KERNELS, KERNELS).values()) == {1.0}
     compare.show(KERNELS, KERNELS)
@@ -231,9 +225,6 @@ def test_two_kinds_are_not_compared():
         compare.show(KERNELS, TAPE)
 
 
-# Pictures -----------------------------------------------------------------------------------
-
-
 @every_document
 def test_pictures_open(what, tmp_path):
     paths = plot.draw(ALL[what], tmp_path, "stem")
@@ -258,8 +249,6 @@ def test_nothing_to_draw_is_an_error_in_a_line(what, tmp_path):
         plot.draw({**ALL[what], "rows": []}, tmp_path, "a")
     assert list(tmp_path.iterdir()) == []
 
-
-# The modules --------------------------------------------------------------------------------
 
 NEED_TORCH = ("rivals", "twins")
 MODULES = sorted(

@@ -144,8 +144,6 @@ def test_unknown_names_are_refused():
         bench.run(["gpu"])
 
 
-# Beside PyTorch -----------------------------------------------------------------------------
-
 RANDOM = ("dropout", "philox_words", "philox_uniform", "philox_normal")
 
 

@@ -110,9 +110,6 @@ def test_the_tape_has_a_price():
     assert document._fault(json.loads(json.dumps(found))) is None
 
 
-# Memory -------------------------------------------------------------------------------------
-
-
 def test_memory_is_measured_in_a_process_of_its_own():
     found = memory.peaks("mixture", 4, ["cpu"], steps=6)
     assert set(found) == {"cpu"}
@@ -128,9 +125,6 @@ def test_a_side_without_a_result_says_why(monkeypatch):
 
 def test_the_size_of_this_process_is_known():
     assert memory.status("VmHWM") >= memory.status("VmRSS") > 10
-
-
-# Beside PyTorch -----------------------------------------------------------------------------
 
 
 @pytest.mark.torch

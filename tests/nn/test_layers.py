@@ -54,9 +54,6 @@ def test_a_wrong_layer_is_noticed():
         rawgan.gradcheck(lambda x, w, b: f(x, w, b) + b.detach(), np.ones((2, 3)), *parameters)
 
 
-# BatchNorm ---------------------------------------------------------------------------
-
-
 @settings(max_examples=25)
 @given(
     c=st.integers(1, 3),
@@ -127,9 +124,6 @@ def test_batch_norm_refuses_what_has_no_variance():
         layer(np.ones((0, 2), np.float32))
     assert layer.eval()(np.ones((1, 2), np.float32)).shape == (1, 2)
     assert layer(np.ones((0, 2), np.float32)).shape == (0, 2)
-
-
-# Dropout -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [nn.Dropout, nn.Dropout2d])

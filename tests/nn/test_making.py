@@ -9,8 +9,6 @@ import rawgan
 from rawgan import nn, rng
 from rawgan.kernels.errors import ConfigError, DTypeError, ShapeError
 
-# Initial values ----------------------------------------------------------------------
-
 FAN_IN = [  # PyTorch's: the product of all but the first axis of the weight, transposed or not
     (lambda: nn.Dense(50, 300), 50),
     (lambda: nn.Conv2d(5, 300, (3, 4)), 5 * 3 * 4),
@@ -52,8 +50,6 @@ def test_batch_norm_starts_at_the_identity():
         "running_var": [1.0] * 3,
     }
 
-
-# Bad arguments and inputs --------------------------------------------------------------
 
 BAD = [
     lambda: nn.Dense(0, 3),

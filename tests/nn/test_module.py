@@ -25,9 +25,6 @@ def network():
 NAMES = ["0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var", "2.2.weight", "2.2.bias"]
 
 
-# State dictionaries --------------------------------------------------------------------
-
-
 def test_names_are_those_of_a_pytorch_sequential():
     net = network()
     assert list(net.state_dict()) == NAMES
@@ -108,9 +105,6 @@ def test_loading_between_forward_and_backward_is_noticed():
         hidden.sum().backward()
 
 
-# Parameters ----------------------------------------------------------------------------
-
-
 def test_a_shared_layer_is_counted_once_and_saved_under_both_names():
     shared = nn.Dense(3, 3)
     net = nn.Sequential(shared, nn.Tanh(), shared)
@@ -189,9 +183,6 @@ def test_zero_grad():
     net(np.ones((3, 4), np.float32)).sum().backward()
     net.zero_grad()
     assert all(p.grad is None for p in net.parameters())
-
-
-# Modes, moving, printing -----------------------------------------------------------------
 
 
 def test_train_and_eval_reach_every_layer():

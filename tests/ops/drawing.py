@@ -63,8 +63,6 @@ class Choices:
         """Some axes, in order."""
         return tuple(a for a in range(ndim) if self.flag())
 
-    # Values ---------------------------------------------------------------------
-
     def smooth(self, shape) -> np.ndarray:
         return self.layout(self.rng.normal(0, 0.8, shape))
 

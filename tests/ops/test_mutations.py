@@ -180,9 +180,6 @@ def test_every_planted_error_is_noticed(name, record_property):
     assert not equivalent, "there is no such mutant any more"
 
 
-# The engine -------------------------------------------------------------------------
-
-
 def _check_engine():
     """Sums over paths, broadcasting, dtypes, ownership and stale values, at first and second order."""
     x, y, z = np.array([0.3, -0.7, 1.1]), np.array([[0.5], [-0.4]]), np.array([0.2, 0.9, -0.5])

@@ -70,9 +70,6 @@ def small(name, **fields):
     return recipes.make(name, **({"batch_size": 4, "noise": 6} | ROWS[name].small | fields))
 
 
-# Networks ------------------------------------------------------------------------------
-
-
 @every_recipe
 def test_shapes_of_the_networks(name):
     row = ROWS[name]
@@ -140,9 +137,6 @@ def test_weights_follow_from_the_generator(name):
 
     assert all(np.array_equal(a, b) for a, b in zip(drawn(1), drawn(1), strict=True))
     assert not np.array_equal(drawn(1)[0], drawn(2)[0])
-
-
-# Training ------------------------------------------------------------------------------
 
 
 def trained(name, source, seed, steps=2, **fields):

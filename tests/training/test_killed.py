@@ -26,9 +26,6 @@ def no_plots(monkeypatch):
     skip_plots(monkeypatch)
 
 
-# Killed -------------------------------------------------------------------------------------
-
-
 STAGES = """
 before mkdir
 before mkdir /checkpoints
@@ -122,9 +119,6 @@ def test_a_process_of_the_command_line_may_be_killed_too(tmp_path):
     assert outcome(out) == outcome(whole)
 
 
-# Asked to stop ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_finishes_the_step_saves_and_exits(number, tmp_path):
     out = tmp_path / "run"
@@ -199,9 +193,6 @@ def test_in_another_thread_signals_are_left_alone(tmp_path):
     thread.start()
     thread.join(60)
     assert seen == [old, old]
-
-
-# A full disk --------------------------------------------------------------------------------
 
 
 def test_a_full_disk_loses_nothing(small_disk, tmp_path):

@@ -58,8 +58,6 @@ def own(generator_fault=None, discriminator_fault=None):
     return {"generator": G, "discriminator": D, "data": POINTS}
 
 
-# Which operation -----------------------------------------------------------------------------
-
 INFINITE_SLOPE = {  # finite everywhere, but with a slope at 0 that is not
     "sqrt": lambda x: ops.sqrt(ops.relu(x)),
     "power": lambda x: ops.relu(x) ** 0.5,
@@ -190,9 +188,6 @@ def test_a_sum_too_large_is_said_to_be_one():
     networks = own() | {"generator": nn.Sequential(nn.Dense(4, 2), Often())}
     with pytest.raises(rawgan.NonFiniteError, match=r"every single result is finite, .* grown too large"):
         rawgan.train(**networks, steps=2, objective="wasserstein", learning_rate=1e-9, **QUICK)
-
-
-# What stays ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("player", ["generator", "discriminator"])

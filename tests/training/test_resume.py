@@ -19,9 +19,6 @@ def no_plots(monkeypatch):
     skip_plots(monkeypatch)
 
 
-# Stopped ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("recipe", recipes.names())
 def test_stopped_and_resumed_is_never_stopped(recipe, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -110,9 +107,6 @@ def test_resuming_where_no_run_has_begun_starts_one(there, tmp_path):
     with pytest.raises(rawgan.ConfigError, match="give a recipe"):
         rawgan.train(out=tmp_path / "third", resume=True)
     assert not (tmp_path / "third").exists()
-
-
-# Refused ------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -218,9 +212,6 @@ def test_a_config_that_is_no_runs_is_a_checkpoint_error(text, mlp_run, tmp_path)
     (tmp_path / "run" / "config.json").write_text(text)
     with pytest.raises(rawgan.CheckpointError, match="restore it"):
         rawgan.train(out=tmp_path / "run", resume=True)
-
-
-# Damaged ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied"])

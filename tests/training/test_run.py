@@ -167,9 +167,6 @@ def test_what_cannot_be_written_is_a_checkpoint_error(runs, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-# Foreign and damaged -------------------------------------------------------------------------
-
-
 def test_what_is_no_run_is_a_checkpoint_error(runs, tmp_path):
     _, out = runs["mlp"]
     (tmp_path / "empty").mkdir()

@@ -113,9 +113,6 @@ def test_the_callers_random_stream_is_left_alone():
     assert rawgan.rng.current().normal(3).tobytes() == expected.tobytes()
 
 
-# How long, how often, how fast -------------------------------------------------------------
-
-
 def test_epochs_are_passes_over_the_data():
     images = np.random.default_rng(0).random((26, 3, 3))
     assert quick(data=images, steps=None, epochs=2).steps == 2 * (26 // 8)
@@ -161,9 +158,6 @@ def test_numpy_numbers_are_numbers(tmp_path, no_plots):
     run = quick(out=tmp_path / "b", learning_rate=np.float64(0.5), **settings)
     assert_same(plain, run)
     assert (tmp_path / "a" / "config.json").read_bytes() == (tmp_path / "b" / "config.json").read_bytes()
-
-
-# Callbacks ---------------------------------------------------------------------------------
 
 
 def test_callbacks_are_called_after_each_step_with_the_run_and_the_row():
@@ -212,9 +206,6 @@ def test_what_a_callback_changes_is_saved_with_the_step(tmp_path, no_plots):
     whole = quick(callbacks=[clip], steps=5)
     quick(out=tmp_path / "run", callbacks=[clip], steps=2)
     assert_same(whole, quick(out=tmp_path / "run", resume=True, callbacks=[clip], steps=5))
-
-
-# Samples, silence, devices, threads --------------------------------------------------------
 
 
 @pytest.mark.parametrize("recipe", recipes.names())
