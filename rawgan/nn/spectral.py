@@ -41,9 +41,9 @@ class SpectralNorm(Module):
     def _singular_vectors(self, update: bool) -> tuple[arrays.Array, arrays.Array]:
         matrix = self._matrix().detach().data
         u = self._buffers["u"]
-        v = _unit(matrix.T @ u)
+        v = _unit(ops.matmul(u, matrix))
         if update:
-            u = _unit(matrix @ v)
+            u = _unit(ops.matmul(matrix, v))
             self.buffer("u", u)
         return u, v
 
