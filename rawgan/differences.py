@@ -24,6 +24,7 @@ import numpy as np
 
 from rawgan import arrays, rng
 from rawgan.engine import Tensor, grad
+from rawgan.engine.tensor import real
 from rawgan.kernels.errors import ConfigError, GradientError
 
 STEP = 1e-3  # h as a share of max(1, |x|)
@@ -45,7 +46,9 @@ def gradcheck(f: Callable[..., Any], *tensors: Any, order: int = 1) -> bool:
     Up to 32 input elements are checked one by one; beyond that, six random directions.
     The error names the worst element: input number, index, both values, error, tolerance and step.
     """
-    if order not in (1, 2):
+    if not callable(f):
+        raise ConfigError(f"gradcheck: f is a function of tensors, got {f!r}")
+    if not isinstance(order, int) or order not in (1, 2):
         raise ConfigError(f"gradcheck: order is 1 or 2, got {order!r}")
     if not tensors:
         raise ConfigError("gradcheck: give at least one tensor to differentiate with respect to")
@@ -66,9 +69,7 @@ def gradcheck(f: Callable[..., Any], *tensors: Any, order: int = 1) -> bool:
 
 
 def _point(value: Any) -> Any:
-    array = value._data if isinstance(value, Tensor) else value
-    if not arrays.is_array(array):
-        array = np.asarray(array, dtype=np.float64)
+    array = real("gradcheck", value)
     return arrays.asarray(array, np.dtype(np.float64), arrays.device_of(array))
 
 

@@ -11,13 +11,15 @@ adversarial('hinge')
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from rawgan import arrays, ops, rng
 from rawgan.engine import Tensor, grad, tensor
 from rawgan.kernels.errors import ConfigError, ShapeError
 from rawgan.ops.arithmetic import raw
+from rawgan.ops.shape import as_input
+from rawgan.settings import number
 
 
 def _tensor(x: Any) -> Tensor:
@@ -144,8 +146,19 @@ def adversarial(name: str, probabilities: bool = False) -> Objective:
 
 def _slope(D: Callable, x: Tensor) -> Tensor:
     """‖∇ₓ D(x)‖² for each example, itself on the tape."""
+    if not callable(D):
+        raise ConfigError(f"a gradient penalty takes a network or a function as D, got {D!r}")
     (gx,) = grad(ops.sum(D(x)), [x], create_graph=True)
     return ops.sum(gx * gx, axis=tuple(range(1, len(x.shape))))
+
+
+def _examples(name: str, x: Any) -> arrays.Array:
+    """The plain array of a batch, in floating point."""
+    array = raw(as_input(x))
+    array = arrays.as_float(name, array, arrays.namespace(array).float32)
+    if not array.shape:
+        raise ShapeError(f"{name}: takes a batch of examples (N, ...), got one number")
+    return array
 
 
 def gradient_penalty(D: Callable, real: Any, fake: Any, weight: float = 10.0) -> Tensor:
@@ -153,7 +166,8 @@ def gradient_penalty(D: Callable, real: Any, fake: Any, weight: float = 10.0) ->
 
     real, fake: (N, ...) of one shape. Source: Gulrajani et al. 2017, equation 3.
     """
-    a, b = raw(real), raw(fake)
+    weight = number("gradient_penalty: weight", weight, 0.0)
+    a, b = _examples("gradient_penalty", real), _examples("gradient_penalty", fake)
     if tuple(a.shape) != tuple(b.shape):
         raise ShapeError(f"gradient_penalty: real of shape {a.shape} and fake of shape {b.shape} differ")
     shape = (a.shape[0],) + (1,) * (len(a.shape) - 1)
@@ -166,7 +180,8 @@ def gradient_penalty(D: Callable, real: Any, fake: Any, weight: float = 10.0) ->
 
 def r1(D: Callable, real: Any, weight: float = 10.0) -> Tensor:
     """weight / 2 · mean ‖∇D(x)‖² on real examples (Mescheder et al. 2018, equation 9)."""
-    return (weight / 2) * ops.mean(_slope(D, Tensor(raw(real), requires_grad=True)))
+    weight = number("r1: weight", weight, 0.0)
+    return (weight / 2) * ops.mean(_slope(D, Tensor(_examples("r1", real), requires_grad=True)))
 
 
 def kl_to_normal(mean: Any, log_variance: Any) -> Tensor:
@@ -174,6 +189,7 @@ def kl_to_normal(mean: Any, log_variance: Any) -> Tensor:
 
     mean, log_variance: (N, features). Source: Kingma and Welling 2014, appendix B.
     """
+    mean, log_variance = as_input(mean), as_input(log_variance)
     shapes = tuple(mean.shape), tuple(log_variance.shape)
     if len(shapes[0]) != 2 or shapes[0] != shapes[1]:
         raise ShapeError(
@@ -186,7 +202,9 @@ def kl_to_normal(mean: Any, log_variance: Any) -> Tensor:
 
 def l2(parameters: Any) -> Tensor:
     """Σ θ² over all the parameters."""
+    if type(parameters) is Tensor or arrays.is_array(parameters) or not isinstance(parameters, Iterable):
+        raise ConfigError(f"l2: takes a list of tensors such as net.parameters(), got {parameters!r}")
     total: Any = 0.0
     for p in parameters:
-        total = total + ops.sum(p * p)
-    return total
+        total = total + ops.sum(ops.multiply(p, p))
+    return _tensor(total)

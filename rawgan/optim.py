@@ -19,17 +19,22 @@ import numpy as np
 from rawgan import arrays, kernels
 from rawgan.arrays import Array
 from rawgan.engine import Tensor
-from rawgan.kernels.errors import CheckpointError, ConfigError
+from rawgan.engine.tensor import real
+from rawgan.kernels.errors import CheckpointError, ConfigError, RawganError
 from rawgan.settings import is_number, number
 
 
-def _listed(params: Iterable[Tensor]) -> list[Tensor]:
+def _listed(name: str, params: Iterable[Tensor]) -> list[Tensor]:
     """The parameters in a list; one tensor by itself, which would iterate over its rows, is a list of one."""
     if isinstance(params, Tensor):
         return [params]
-    if not isinstance(params, Iterable) or isinstance(params, str):
-        raise ConfigError(f"parameters are a list of tensors such as net.parameters(), got {params!r}")
-    return list(params)
+    if hasattr(params, "parameters"):
+        raise ConfigError(f"{name}: takes a list of parameters: pass module.parameters(), got {params!r}")
+    listed: list[Any] = list(params) if isinstance(params, Iterable) and not arrays.is_array(params) else [params]
+    for p in listed:
+        if not isinstance(p, Tensor):
+            raise ConfigError(f"{name}: takes leaf tensors such as net.parameters(), got {p!r}")
+    return listed
 
 
 class Optimizer:
@@ -41,11 +46,11 @@ class Optimizer:
     slots: tuple[str, ...] = ()  # names of the state arrays
 
     def __init__(self, params: Iterable[Tensor], lr: float):
-        self.params = _listed(params)
+        self.params = _listed(type(self).__name__, params)
         if not self.params:
             raise ConfigError(f"{type(self).__name__}: got no parameters")
         for p in self.params:
-            if type(p) is not Tensor or p._node is not None:
+            if p._node is not None:
                 raise ConfigError(
                     f"{type(self).__name__}: takes leaf tensors such as net.parameters(), got {p!r}"
                 )
@@ -75,7 +80,7 @@ class Optimizer:
         raise TypeError(f"{type(self).__name__} does not define _update()")
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """NumPy copies of the state: {"steps": (parameters,), "m.0": ..., "v.0": ..., "m.1": ...}."""
+        """NumPy copies: {"steps": (parameters,), "lr": (), "m.0": ..., "v.0": ..., "m.1": ...}."""
         out = {"steps": np.array(self.steps, np.int64), "lr": np.array(self.lr)}
         for i, state in enumerate(self.state):
             for slot, value in state.items():
@@ -83,29 +88,29 @@ class Optimizer:
         return out
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on exactly where `state_dict()` was taken; CheckpointError if it does not fit."""
-        own = self.state_dict()
+        """Go on exactly where `state_dict()` was taken; if it does not fit, CheckpointError and no change."""
+        own, name = self.state_dict(), type(self).__name__
         if not isinstance(saved, Mapping):
-            raise CheckpointError(f"{type(self).__name__}: takes what state_dict() gave, got {saved!r}")
+            raise CheckpointError(f"{name}: takes what state_dict() gave, got {saved!r}")
         if own.keys() != saved.keys():
-            odd = sorted(own.keys() ^ saved.keys())
-            raise CheckpointError(
-                f"{type(self).__name__}: the saved state has other names: {', '.join(odd[:5])}"
-            )
-        for key, value in saved.items():
-            if np.shape(value) != own[key].shape:
+            odd = sorted(map(str, own.keys() ^ saved.keys()))
+            raise CheckpointError(f"{name}: the saved state has other names: {', '.join(odd[:5])}")
+        new = {}
+        for key in own:
+            try:
+                new[key] = arrays.to_numpy(real(f"saved {key}", saved[key]))
+            except RawganError as error:
+                raise CheckpointError(f"{name}: {error}") from None
+            if new[key].shape != own[key].shape:
                 raise CheckpointError(
-                    f"{type(self).__name__}: saved {key} has shape {np.shape(value)}, "
-                    f"expected {own[key].shape}"
+                    f"{name}: saved {key} has shape {new[key].shape}, expected {own[key].shape}"
                 )
-        try:
-            steps, lr = [int(n) for n in saved["steps"]], float(saved["lr"])
-            new = {key: np.asarray(arrays.to_numpy(value), np.float64) for key, value in saved.items()}
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{type(self).__name__}: the saved state holds no numbers: {error}"
-            ) from None
-        self.steps, self.lr = steps, lr
+        steps, lr = new["steps"], float(new["lr"])
+        if steps.dtype.kind not in "iu" or (steps < 0).any():
+            raise CheckpointError(f"{name}: saved steps are whole numbers ≥ 0, got {steps.tolist()}")
+        if not 0 <= lr < math.inf:
+            raise CheckpointError(f"{name}: saved lr is a number ≥ 0, got {lr}")
+        self.steps, self.lr = steps.tolist(), lr
         for i, state in enumerate(self.state):
             for slot, value in state.items():
                 value[...] = arrays.asarray(new[f"{slot}.{i}"], value.dtype, arrays.device_of(value))
@@ -188,7 +193,8 @@ OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad, "adam": Adam}
 
 def grad_norms(params: Iterable[Tensor]) -> list[float]:
     """The Euclidean norm of each parameter's gradient (0 where there is none), summed in float64."""
-    return [math.sqrt(kernels.sum_squares(p.grad)) if p.grad is not None else 0.0 for p in params]
+    gradients = [p.grad for p in _listed("grad_norms", params)]
+    return [math.sqrt(kernels.sum_squares(g)) if g is not None else 0.0 for g in gradients]
 
 
 def _limit(name: str, value: float) -> float:
@@ -203,7 +209,7 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     g ← g · C / ‖g‖ where ‖g‖ > C (Pascanu et al. 2013, algorithm 1). Returns the norm before; a norm
     that is not finite changes nothing.
     """
-    max_norm, params = _limit("clip_grad_norm", max_norm), _listed(params)
+    max_norm, params = _limit("clip_grad_norm", max_norm), _listed("clip_grad_norm", params)
     norm = math.sqrt(sum(n * n for n in grad_norms(params)))
     if max_norm < norm < math.inf:
         for p in params:
@@ -214,7 +220,7 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
 
 def clip_grad_norm_each(params: Iterable[Tensor], max_norm: float) -> list[float]:
     """Scale each gradient so that its own norm is at most `max_norm`; returns the norms before."""
-    max_norm, params = _limit("clip_grad_norm_each", max_norm), _listed(params)
+    max_norm, params = _limit("clip_grad_norm_each", max_norm), _listed("clip_grad_norm_each", params)
     norms = grad_norms(params)
     for p, norm in zip(params, norms, strict=True):
         if p.grad is not None and max_norm < norm < math.inf:
@@ -225,6 +231,6 @@ def clip_grad_norm_each(params: Iterable[Tensor], max_norm: float) -> list[float
 def clip_grad_value(params: Iterable[Tensor], max_abs: float) -> None:
     """Cut every element of every gradient to [−max_abs, max_abs]."""
     max_abs = _limit("clip_grad_value", max_abs)
-    for p in _listed(params):
+    for p in _listed("clip_grad_value", params):
         if p.grad is not None:
             p.grad[...] = arrays.namespace(p.grad).clip(p.grad, -max_abs, max_abs)

@@ -10,7 +10,7 @@ from rawgan import arrays
 from rawgan.arrays import Array
 from rawgan.engine.mode import MODE
 from rawgan.engine.tape import OPS, Node
-from rawgan.engine.tensor import Tensor
+from rawgan.engine.tensor import Tensor, real
 from rawgan.kernels.errors import GradientError, ShapeError
 
 
@@ -55,7 +55,7 @@ def grad(
     """
     if type(output) is not Tensor:
         raise GradientError(f"grad(): the output is a tensor, got {type(output).__name__}")
-    if type(inputs) is Tensor or not isinstance(inputs, Iterable):
+    if type(inputs) is Tensor or arrays.is_array(inputs) or not isinstance(inputs, Iterable):
         raise GradientError("grad(): inputs is a list of tensors; write grad(y, [x])")
     inputs = list(inputs)
     for x in inputs:
@@ -96,10 +96,7 @@ def _first_gradient(output: Tensor, given: Any) -> Any:
             )
         return arrays.namespace(output._data).ones_like(output._data)
     if type(given) is not Tensor:
-        try:
-            given = arrays.asarray(given, output.dtype, output.device)
-        except (TypeError, ValueError) as error:
-            raise GradientError(f"the starting gradient is an array of numbers, not {given!r}") from error
+        given = arrays.asarray(real("the starting gradient", given), output.dtype, output.device)
     elif given.dtype != output.dtype:
         given = OPS["astype"](given, dtype=output.dtype)
     if given.shape != output.shape:

@@ -45,7 +45,7 @@ class Tensor:
         if value is self._data:  # the second half of `x.data -= ...`
             self._version[0] += 1
             return
-        value = arrays.contiguous(arrays.asarray(value, self.dtype, self.device))
+        value = arrays.contiguous(arrays.asarray(real("data", value), self.dtype, self.device))
         if value.shape != self.shape:
             raise ShapeError(f"data of shape {value.shape} does not fit a tensor of shape {self.shape}")
         self._data = value
@@ -53,7 +53,7 @@ class Tensor:
 
     def copy_(self, value: Any) -> Tensor:
         """Overwrite the values in place; a backward pass that still needs the old ones will refuse."""
-        value = arrays.asarray(value._data if type(value) is Tensor else value, self.dtype, self.device)
+        value = arrays.asarray(real("copy_", value), self.dtype, self.device)
         if value.shape != self.shape:
             raise ShapeError(
                 f"copy_: values of shape {value.shape} do not fit a tensor of shape {self.shape}"
@@ -165,6 +165,20 @@ class Tensor:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
 
+def real(what: str, value: Any) -> Array:
+    """`value` as an array; DTypeError for what is not real numbers, ShapeError for uneven rows."""
+    if type(value) is Tensor:
+        return value._data
+    if not arrays.is_array(value):
+        try:
+            value = np.asarray(value)
+        except ValueError as error:
+            raise ShapeError(f"{what}: rows of different lengths: {error}") from None
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind not in "biuf":
+        raise DTypeError(f"{what} takes real numbers, got an array of dtype {value.dtype}")
+    return value
+
+
 def tensor(value: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A leaf tensor with a copy of `value`.
 
@@ -180,15 +194,7 @@ def tensor(value: Any, dtype: Any = None, device: str | None = None, requires_gr
     if dtype is None:
         wide = getattr(value, "dtype", None) == np.float64 and not isinstance(value, np.generic)
         dtype = "float64" if wide else "float32"
-    dtype = arrays.float_dtype(dtype)
-    if not arrays.is_array(value):
-        try:
-            value = np.asarray(value)
-        except ValueError as error:
-            raise ShapeError(f"tensor(): rows of different lengths: {error}") from None
-    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind not in "biuf":
-        raise DTypeError(f"tensor() takes real numbers, got an array of dtype {value.dtype}")
-    array = arrays.asarray(value, dtype, device)
+    array = arrays.asarray(real("tensor()", value), arrays.float_dtype(dtype), device)
     out = arrays.namespace(array).empty(array.shape, dtype=array.dtype)
     out[...] = array
     return Tensor(out, requires_grad)

@@ -14,6 +14,7 @@ import numpy as np
 
 from rawgan import arrays
 from rawgan.engine import MODE, Mode, Tensor
+from rawgan.engine.tensor import real
 from rawgan.kernels.errors import ConfigError, DTypeError, ShapeError
 
 
@@ -59,6 +60,8 @@ class Module:
 
         Replace it by a new array where it changes: the tape may still hold the old one.
         """
+        if not arrays.is_array(value):
+            raise DTypeError(f"buffer: {name!r} takes an array, got {value!r}")
         self._buffers[name] = value
         object.__setattr__(self, name, value)
 
@@ -101,7 +104,7 @@ class Module:
     def train(self, flag: bool = True) -> Module:
         """Training behaviour (dropout drops, batch statistics) on; returns the module."""
         for _, module in self.named_modules():
-            module.training = flag
+            module.training = bool(flag)
         return self
 
     def eval(self) -> Module:
@@ -156,12 +159,12 @@ class Module:
         """
         if not isinstance(state, Mapping):
             raise ConfigError(f"load_state_dict: takes what state_dict() gives, got {state!r}")
-        state = {k: v for k, v in state.items() if k.rpartition(".")[2] != "num_batches_tracked"}
+        state = {k: v for k, v in state.items() if str(k).rpartition(".")[2] != "num_batches_tracked"}
         places: dict[str, tuple[Module, str]] = {}
         for path, module in self.named_modules():
             for name in (*module._parameters, *module._buffers):
                 places[f"{path}.{name}" if path else name] = (module, name)
-        missing, extra = sorted(places.keys() - state.keys()), sorted(state.keys() - places.keys())
+        missing, extra = sorted(places.keys() - state.keys()), sorted(map(str, state.keys() - places.keys()))
         if missing or extra:
             raise ConfigError(
                 "load_state_dict: the names do not match this network"
@@ -170,7 +173,7 @@ class Module:
             )
         values = {}
         for key, (module, name) in places.items():
-            value = arrays.to_numpy(state[key]) if arrays.is_array(state[key]) else np.asarray(state[key])
+            value = arrays.to_numpy(real(f"load_state_dict: {key}", state[key]))
             own = module._parameters.get(name)
             shape = own.shape if own is not None else module._buffers[name].shape
             if value.shape != shape:
@@ -208,6 +211,8 @@ def frozen(module: Module) -> Iterator[Module]:
     ...     [p.requires_grad for p in D.parameters()]
     [False, False]
     """
+    if not isinstance(module, Module):
+        raise ConfigError(f"frozen takes a module, got {module!r}")
     flags = [(tensor, tensor.requires_grad) for tensor in module.parameters()]
     module.requires_grad_(False)
     try:
