@@ -42,7 +42,9 @@ def _plain(value: Any) -> Any:
 
 
 def rebuild(description: dict[str, Any]) -> Module:
-    """The network that `describe` described, with new initial values."""
+    """The network that `describe` described, with new initial values; ConfigError if it cannot be built."""
+    if not isinstance(description, dict):
+        raise ConfigError(f"a network's description names its layer and arguments, got {description!r}")
     if "class" in description:
         raise ConfigError(
             f"the network's class {description['class']} is not part of rawgan: make it yourself and "
@@ -51,8 +53,13 @@ def rebuild(description: dict[str, Any]) -> Module:
     kind = getattr(nn, str(description.get("layer")), None)
     if not (isinstance(kind, type) and issubclass(kind, Module)):
         raise ConfigError(f"there is no layer {description.get('layer')!r} in rawgan.nn")
-    args = [_layer(a) for a in description.get("args", [])]
-    return kind(*args, **{k: _layer(v) for k, v in description.get("keywords", {}).items()})
+    args, keywords = description.get("args", []), description.get("keywords", {})
+    if not isinstance(args, list) or not isinstance(keywords, dict):
+        raise ConfigError(f"{kind.__name__}: its arguments are a list and a dict, got {args!r}, {keywords!r}")
+    try:
+        return kind(*map(_layer, args), **{k: _layer(v) for k, v in keywords.items()})
+    except TypeError as error:  # too many, too few, or of other names
+        raise ConfigError(f"{kind.__name__} does not take the saved arguments: {error}") from None
 
 
 def _layer(value: Any) -> Any:

@@ -6,6 +6,8 @@ Inputs broadcast as in NumPy; the engine sums the gradients back.
 
 from __future__ import annotations
 
+from numbers import Real
+
 from rawgan import arrays
 from rawgan.engine import Tensor, op
 from rawgan.kernels.errors import DTypeError, ShapeError
@@ -238,10 +240,10 @@ def clip(x, low=None, high=None):
     >>> clip([-2.0, 0.5, 2.0], -1, 1)
     array([-1. ,  0.5,  1. ], dtype=float32)
     """
-    try:
-        low, high = (v if v is None else float(v) for v in (low, high))
-    except (TypeError, ValueError):
-        raise DTypeError(f"clip: the limits are numbers or None, got {low!r} and {high!r}") from None
+    for limit in (low, high):
+        if limit is not None and not isinstance(limit, Real):
+            raise DTypeError(f"clip: the limits are numbers or None, got {low!r} and {high!r}")
+    low, high = (v if v is None else float(v) for v in (low, high))
     if low is not None and high is not None and low > high:
         raise ShapeError(f"clip: low = {low} is above high = {high}")
     return _clip(x, low=low, high=high)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from rawgan import arrays
 from rawgan.engine import op
-from rawgan.kernels.errors import ShapeError
+from rawgan.kernels.errors import ConfigError, ShapeError
 from rawgan.ops.arithmetic import indicator, raw
 from rawgan.ops.shape import as_input, reshape, whole_numbers
+from rawgan.settings import is_number
 
 
 def axes_of(name, axis, ndim):
@@ -34,9 +37,11 @@ def axes_of(name, axis, ndim):
 
 def _reduced(name, operation, x, axis, keepdims, **attrs):
     x = as_input(x)
+    if not isinstance(keepdims, (int, np.bool_)):
+        raise ConfigError(f"{name}: keepdims is True or False, got {keepdims!r}")
     axes = axes_of(name, axis, len(x.shape))
     whole = len(axes) == len(x.shape)  # a gradient without axes broadcasts; any other keeps them until here
-    y = operation(x, axis=axes, keepdims=keepdims or not whole, **attrs)
+    y = operation(x, axis=axes, keepdims=bool(keepdims) or not whole, **attrs)
     if keepdims or whole or not axes:
         return y
     return reshape(y, tuple(n for a, n in enumerate(y.shape) if a not in axes))
@@ -101,6 +106,8 @@ def var_x(gy, x, axis, ddof, x_shape):
 def var(x, axis=None, keepdims=False, ddof=0):
     """Variance over axes: the biased one, or with ddof=1 the unbiased one."""
     count = _refuse_empty("var", x, axis)
+    if not is_number(ddof):
+        raise ConfigError(f"var: ddof is a number, got {ddof!r}")
     if count <= ddof:
         raise ShapeError(f"var: ddof={ddof} needs more than {ddof} values, got {count}")
     return _reduced("var", _var, x, axis, keepdims, ddof=ddof)
@@ -141,28 +148,48 @@ def _broadcast_to(xp, x, *, shape):
 
 @_broadcast_to.rule("x", formula="x̄ = Σ ȳ over the repeated axes")
 def broadcast_to_x(gy, x_shape):
-    return sum_to(gy, shape=x_shape)
+    return _sum_to(gy, shape=x_shape)
 
 
 def broadcast_to(x, shape):
     """x repeated along new and length-1 axes; ShapeError if it does not fit."""
     x = as_input(x)
-    shape = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
-    have = x.shape
-    fits = len(have) <= len(shape) and all(n in (1, m) for n, m in zip(have[::-1], shape[::-1], strict=False))
-    if not fits:
-        raise ShapeError(f"broadcast_to: an array of shape {have} does not broadcast to {shape}")
+    shape = _whole_shape("broadcast_to", shape)
+    if not _fits(x.shape, shape):
+        raise ShapeError(f"broadcast_to: an array of shape {x.shape} does not broadcast to {shape}")
     return _broadcast_to(x, shape=shape)
 
 
+def _whole_shape(name, shape):
+    return whole_numbers(name, "the shape", shape if isinstance(shape, tuple | list) else (shape,))
+
+
+def _fits(small, large):
+    """Whether an array of shape `small` broadcasts to `large`."""
+    pairs = zip(small[::-1], large[::-1], strict=False)
+    return len(small) <= len(large) and all(n in (1, m) and m >= 0 for n, m in pairs)
+
+
 @op("sum_to")
-def sum_to(xp, x, *, shape):
+def _sum_to(xp, x, *, shape):
     """x summed down to a shape that broadcasts to x's: how the engine undoes broadcasting."""
     extra = len(x.shape) - len(shape)
     axes = tuple(a for a, n in enumerate(x.shape) if a < extra or (shape[a - extra] == 1 and n != 1))
     return xp.reshape(xp.sum(x, axis=axes, keepdims=True), shape)
 
 
-@sum_to.rule("x", formula="x̄ = ȳ, repeated to the shape of x")
+@_sum_to.rule("x", formula="x̄ = ȳ, repeated to the shape of x")
 def sum_to_x(gy, x_shape):
     return broadcast_to(gy, x_shape)
+
+
+def sum_to(x, shape):
+    """x summed down to a shape that broadcasts to x's; ShapeError if it does not.
+
+    >>> sum_to([[1.0, 2.0], [3.0, 4.0]], (1, 2))
+    array([[4., 6.]], dtype=float32)
+    """
+    x, shape = as_input(x), _whole_shape("sum_to", shape)
+    if not _fits(shape, x.shape):
+        raise ShapeError(f"sum_to: the shape {shape} does not broadcast to that of x, {x.shape}")
+    return _sum_to(x, shape=shape)

@@ -6,6 +6,8 @@ import math
 import operator
 from typing import Any
 
+import numpy as np
+
 from rawgan import arrays
 from rawgan.engine import Tensor, op, tensor
 from rawgan.kernels.errors import DTypeError, ShapeError
@@ -45,7 +47,7 @@ def reshape(x, shape):
     (4,)
     """
     x = as_input(x)
-    shape = whole_numbers("reshape", "the shape", (shape,) if isinstance(shape, int) else shape)
+    shape = whole_numbers("reshape", "the shape", (shape,) if isinstance(shape, int | np.integer) else shape)
     if shape == x.shape:
         return x
     size = math.prod(x.shape)
@@ -141,10 +143,10 @@ def pad(x, pad_width):
     x = as_input(x)
     ndim = len(x.shape)
     try:
-        if isinstance(pad_width, int):
-            pairs = ((pad_width, pad_width),) * ndim
-        elif len(pad_width) == 2 and all(isinstance(n, int) for n in pad_width):
-            pairs = (tuple(pad_width),) * ndim
+        if isinstance(pad_width, int | np.integer):
+            pairs = ((int(pad_width),) * 2,) * ndim
+        elif len(pad_width) == 2 and all(isinstance(n, int | np.integer) for n in pad_width):
+            pairs = (tuple(map(int, pad_width)),) * ndim
         else:
             pairs = tuple((operator.index(before), operator.index(after)) for before, after in pad_width)
     except (TypeError, ValueError):
