@@ -30,7 +30,9 @@ def _listed(name: str, params: Iterable[Tensor]) -> list[Tensor]:
         return [params]
     if hasattr(params, "parameters"):
         raise ConfigError(f"{name}: takes a list of parameters: pass module.parameters(), got {params!r}")
-    listed: list[Any] = list(params) if isinstance(params, Iterable) and not arrays.is_array(params) else [params]
+    listed: list[Any] = (
+        list(params) if isinstance(params, Iterable) and not arrays.is_array(params) else [params]
+    )
     for p in listed:
         if not isinstance(p, Tensor):
             raise ConfigError(f"{name}: takes leaf tensors such as net.parameters(), got {p!r}")
