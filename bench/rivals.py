@@ -121,15 +121,15 @@ def philox_normal(out, key, draw):
     return out.normal_()
 
 
-def sum_squares(x):
-    return x.square().sum(dtype=torch.float64).item()
+def sum_squares(xs):
+    return tuple(norm.item() ** 2 for norm in torch._foreach_norm(xs))
 
 
-def adam(param, grad, m, v, lr, beta1, beta2, eps, step):
+def adam(params, grads, ms, vs, lr, beta1, beta2, eps, step):
     rates = {"lr": lr, "beta1": beta1, "beta2": beta2, "weight_decay": 0.0, "eps": eps}
-    steps = [torch.tensor(float(step), device=param.device)]
+    steps = [torch.tensor(float(step), device=p.device) for p in params]
     flags = {"amsgrad": False, "maximize": False}
-    aten._fused_adam_([param], [grad], [m], [v], [], steps, **rates, **flags)
+    aten._fused_adam_(params, grads, ms, vs, [], steps, **rates, **flags)
 
 
 CALLS: dict[str, Callable[..., Any]] = {

@@ -34,6 +34,7 @@ COLUMNS: dict[type, dict[str, str]] = {
 }
 CHOICES = ("fast", "reference")
 
+_NOTHING = np.empty(0)  # stands for the first array of an empty list
 _choice: ContextVar[str] = ContextVar("rawgan_kernels", default="fast")
 
 
@@ -57,7 +58,7 @@ def use_kernels(choice: str) -> Iterator[None]:
 
 
 class Kernel:
-    """One kernel: calling it checks the arguments and runs the column that fits them.
+    """One kernel: calling it checks the arguments and runs the column that fits the first array of them.
 
     `implementations` maps a column to "module:function"; a column is imported on its first call.
     """
@@ -74,6 +75,8 @@ class Kernel:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         first = args[0] if args else kwargs.get(self._first)
+        if type(first) is list:
+            first = first[0] if first else _NOTHING
         key = (type(first), _choice.get())
         run = self._resolved.get(key)
         if run is None:

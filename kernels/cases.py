@@ -147,14 +147,18 @@ def _philox(dtype: Any, size: int, rng: Generator) -> Arguments:
     return {"out": np.empty(size, dtype), "key": 1, "draw": 2}
 
 
-def _sum_squares(size: int, rng: Generator) -> Arguments:
-    return {"x": rng.standard_normal(size, np.float32)}
+def _arrays(sizes: str, rng: Generator) -> list[np.ndarray]:
+    return [rng.standard_normal(size, np.float32) for size in PARAMETERS[sizes]]
 
 
-def _adam(size: int, rng: Generator) -> Arguments:
-    param, grad, m = (rng.standard_normal(size, np.float32) for _ in range(3))
+def _sum_squares(sizes: str, rng: Generator) -> Arguments:
+    return {"xs": _arrays(sizes, rng)}
+
+
+def _adam(sizes: str, rng: Generator) -> Arguments:
+    params, grads, ms = (_arrays(sizes, rng) for _ in range(3))
     rates = {"lr": 2e-4, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8, "step": 10}
-    return {"param": param, "grad": grad, "m": m, "v": m * m, **rates}
+    return {"params": params, "grads": grads, "ms": ms, "vs": [m * m for m in ms], **rates}
 
 
 def _over(make: Callable[..., Arguments], names: Any) -> dict[str, Callable[[Generator], Arguments]]:
@@ -174,6 +178,11 @@ DENSE = [
 # N, then the widths of the MLP pair and of the ring pair.
 CHAINS = [(128, 100, 128, 128, 784), (128, 784, 128, 128, 1), (256, 16, 128, 128, 2), (256, 2, 128, 128, 1)]
 SIZES = (12_800, 1_000_000)
+# Sizes of a player's parameters: the ring's generator, the MNIST DCGAN's.
+PARAMETERS = {
+    "ring": (2048, 128, 16384, 128, 256, 2),
+    "dcgan": (1_254_400, 12544, 12544, 819_200, 128, 128, 204_800, 64, 64, 1600, 1),
+}
 
 CASES: dict[str, dict[str, Callable[[Generator], Arguments]]] = {
     "matmul": _over(_matmul, [(12544, 128, 100), (1024, 1024, 1024)]),
@@ -195,6 +204,6 @@ CASES: dict[str, dict[str, Callable[[Generator], Arguments]]] = {
     "philox_words": _over(partial(_philox, np.uint32), SIZES),
     "philox_uniform": _over(partial(_philox, np.float32), SIZES),
     "philox_normal": _over(partial(_philox, np.float32), SIZES),
-    "sum_squares": _over(_sum_squares, SIZES),
-    "adam": _over(_adam, SIZES),
+    "sum_squares": _over(_sum_squares, PARAMETERS),
+    "adam": _over(_adam, PARAMETERS),
 }

@@ -295,21 +295,21 @@ _contract(
 _contract(
     "update",
     "sum_squares",
-    "x",
-    "x of any shape -> the sum of its squares in float64, a Python float.",
-    lambda x: 2 * x.size,
-    lambda x: x.nbytes,
+    "xs",
+    "A list of arrays of any shapes -> of each the sum of its squares in float64, a tuple of Python floats.",
+    lambda xs: 2 * sum(x.size for x in xs),
+    lambda xs: _moved(*xs),
     {"float32": 1e-13, "float64": 1e-13},
 )
 _contract(
     "update",
     "adam",
-    "param grad m v lr beta1 beta2 eps step",
-    "Four C-contiguous arrays of one shape and dtype; updates param, m and v in place, returns None: "
-    "m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², "
+    "params grads ms vs lr beta1 beta2 eps step",
+    "Four lists of as many C-contiguous arrays, of one shape where they meet and of one dtype; updates params, "
+    "ms and vs in place, returns None: m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², "
     "param ← param − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + eps), with t = step counted from 1.",
-    lambda param, *rest: 14 * param.size,
-    lambda param, *rest: 7 * param.nbytes,
+    lambda params, *rest: 14 * sum(p.size for p in params),
+    lambda params, *rest: 7 * _moved(*params),
     {"float32": 1e-6, "float64": 1e-14},
-    ("param", "m", "v"),
+    ("params", "ms", "vs"),
 )

@@ -242,22 +242,23 @@ philox_normal = philox_uniform
 
 
 def sum_squares(rng: Generator) -> Arguments:
-    return {"x": array(rng, _shape(rng), _dtype(rng))}
+    return {"xs": [array(rng, _shape(rng), _dtype(rng)) for _ in range(rng.integers(4))]}
 
 
 def adam(rng: Generator) -> Arguments:
-    shape, dtype = _shape(rng), _dtype(rng)
-    param, grad, m, v = (np.asarray(rng.standard_normal(shape), dtype) for _ in range(4))
+    dtype = _dtype(rng)
+    shapes = [_shape(rng) for _ in range(rng.integers(1, 4))]
+    params, grads, ms, vs = ([np.asarray(rng.standard_normal(s), dtype) for s in shapes] for _ in range(4))
     rates = {
         "lr": 10 ** float(rng.uniform(-4, -1)),
         "beta1": float(rng.choice([0, 0.5, 0.9])),
         "beta2": 0.999,
     }
     return {
-        "param": param,
-        "grad": grad,
-        "m": m,
-        "v": np.square(v, out=v),
+        "params": params,
+        "grads": grads,
+        "ms": ms,
+        "vs": [np.square(v, out=v) for v in vs],
         **rates,
         "eps": 1e-8,
         "step": int(rng.integers(1, 50)),

@@ -71,11 +71,17 @@ class Optimizer:
 
     def step(self) -> None:
         """Move every parameter that has a gradient."""
-        for i, p in enumerate(self.params):
-            if p.grad is not None:
-                self._update(p._data, p.grad, self.steps[i] + 1, **self.state[i])
-                self.steps[i] += 1
-                p.changed()
+        chosen = [i for i, p in enumerate(self.params) if p.grad is not None]
+        self._move(chosen)
+        for i in chosen:
+            self.steps[i] += 1
+            self.params[i].changed()
+
+    def _move(self, chosen: list[int]) -> None:
+        """Move the parameters of these numbers."""
+        for i in chosen:
+            p = self.params[i]
+            self._update(p._data, p.grad, self.steps[i] + 1, **self.state[i])
 
     def _update(self, x: Array, g: Array, t: int, **state: Array) -> None:
         """Move x against its gradient g, in place; t counts the updates of x from 1."""
@@ -186,8 +192,14 @@ class Adam(Optimizer):
         self.eps = number("Adam: eps", eps, 0.0)
         super().__init__(params, lr)
 
-    def _update(self, x: Array, g: Array, t: int, m: Array, v: Array) -> None:
-        kernels.adam(x, g, m, v, self.lr, *self.betas, self.eps, t)
+    def _move(self, chosen: list[int]) -> None:
+        alike: dict[Any, list[int]] = {}  # one call for all of one dtype and count: as a rule, for all
+        for i in chosen:
+            alike.setdefault((self.params[i]._data.dtype, self.steps[i] + 1), []).append(i)
+        for (_, step), group in alike.items():
+            params, grads = ([getattr(self.params[i], name) for i in group] for name in ("_data", "grad"))
+            ms, vs = ([self.state[i][slot] for i in group] for slot in self.slots)
+            kernels.adam(params, grads, ms, vs, self.lr, *self.betas, self.eps, step)
 
 
 OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad, "adam": Adam}
@@ -196,7 +208,8 @@ OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad, "adam": Adam}
 def grad_norms(params: Iterable[Tensor]) -> list[float]:
     """The Euclidean norm of each parameter's gradient (0 where there is none), summed in float64."""
     gradients = [p.grad for p in _listed("grad_norms", params)]
-    return [math.sqrt(kernels.sum_squares(g)) if g is not None else 0.0 for g in gradients]
+    sums = iter(kernels.sum_squares([g for g in gradients if g is not None]))
+    return [0.0 if g is None else math.sqrt(next(sums)) for g in gradients]
 
 
 def _limit(name: str, value: float) -> float:

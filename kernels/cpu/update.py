@@ -1,16 +1,27 @@
-"""What an optimiser does to the arrays of a parameter, in one pass over memory."""
+"""What an optimiser does to the arrays of all its parameters: one call, one pass over memory.
+
+A small network has a dozen small parameters, and a call for each costs more than its work. Here the arrays of
+float32 stand in a table of addresses, cut into parts of at most PART numbers that the team shares. For the 12
+parameters of the ring's networks, in microseconds of a step: Adam 126 one by one, 38 so; the norms 46 and 17.
+"""
+
+from functools import cache, lru_cache
 
 import numpy as np
+from numba.np.numpy_support import carray
 
-from .jit import jit
+from .jit import entry, jit
 from .layout import flat
-from .pool import BLOCK, run_blocks
+from .team import arguments, integers, share, team
+from .vector import address, doubles, floats, keep
+
+PART = 1 << 13
+ALONE = 1 << 14  # numbers that each thread should have, or a helper costs more than it does
 
 
 @jit
-def _sum_squares(x, start, stop):
+def _sum_squares(xs):
     """Σ x² in float64 over eight running sums, which the processor adds side by side."""
-    xs = x[start:stop]
     sums = np.zeros(8)
     whole = xs.size // 8 * 8
     for i in range(0, whole, 8):
@@ -26,41 +37,107 @@ def _sum_squares(x, start, stop):
 
 
 @jit
-def _adam(param, grad, m, v, lr, beta1, beta2, eps, step, start, stop):
-    ps, gs, ms, vs = param[start:stop], grad[start:stop], m[start:stop], v[start:stop]
-    number = param.dtype.type
-    rate1, rate2 = number(lr / (1 - beta1**step)), number(1 / (1 - beta2**step))
-    old1, new1, old2, new2 = number(beta1), number(1 - beta1), number(beta2), number(1 - beta2)
-    eps = number(eps)
+def _adam(ps, gs, ms, vs, rates):
+    rate, old1, new1, old2, new2, correction, eps = rates
     for i in range(ps.size):
         g = gs[i]
         ms[i] = old1 * ms[i] + new1 * g
         vs[i] = old2 * vs[i] + new2 * (g * g)
-        ps[i] -= rate1 * ms[i] / (np.sqrt(vs[i] * rate2) + eps)
+        ps[i] -= rate * ms[i] / (np.sqrt(vs[i] * correction) + eps)
 
 
-def sum_squares(x):
-    """See CONTRACTS["sum_squares"]."""
+@jit
+def _piece(place, column, i, start, stop):
+    """Numbers start ... stop − 1 of an array in row i of the table of addresses."""
+    table = carray(integers(place), (i + 1, 4))
+    return carray(floats(table[i, column] + 4 * start), (stop - start,))
+
+
+def _sum_part(number, place):
+    words = arguments(place)
+    i, start, stop = carray(integers(words[1]), (number + 1, 3))[number]
+    sums = carray(doubles(words[2]), (number + 1,))
+    sums[number] = _sum_squares(_piece(words[0], 0, i, start, stop))
+
+
+def _adam_part(number, place):
+    words = arguments(place)
+    i, start, stop = carray(integers(words[1]), (number + 1, 3))[number]
+    r = carray(floats(words[2]), (7,))
+    _adam(
+        _piece(words[0], 0, i, start, stop),
+        _piece(words[0], 1, i, start, stop),
+        _piece(words[0], 2, i, start, stop),
+        _piece(words[0], 3, i, start, stop),
+        (r[0], r[1], r[2], r[3], r[4], r[5], r[6]),
+    )
+
+
+@cache
+def _entries():
+    return entry(_sum_part), entry(_adam_part)
+
+
+@jit
+def _shared(function, table, parts, numbers, board, helpers):
+    words = np.empty(3, np.int64)
+    words[0], words[1], words[2] = address(table), address(parts), address(numbers)
+    share(board, function, words, len(parts), helpers)
+    keep(words)
+
+
+@jit
+def _row(table, i, a, b, c, d):
+    table[i, 0], table[i, 1], table[i, 2], table[i, 3] = address(a), address(b), address(c), address(d)
+
+
+@lru_cache(maxsize=256)
+def _parts(sizes: tuple[int, ...]) -> tuple[np.ndarray, int]:
+    """(array, first number, last number) of each part for arrays of these sizes; how many threads pay."""
+    cuts = [(i, s, min(size, s + PART)) for i, size in enumerate(sizes) for s in range(0, size, PART)]
+    return np.array(cuts, np.int64).reshape(-1, 3), min(len(cuts), sum(sizes) // ALONE)
+
+
+def _run(function, rows, sizes, numbers):
+    """function over all parts of float32 arrays, of each row's as many as it takes."""
+    table = np.empty((len(sizes), 4), np.int64)
+    for i, row in enumerate(rows):
+        _row(table, i, *row)
+    parts, threads = _parts(sizes)
+    with team().crew(threads) as (board, helpers):
+        _shared(function, table, parts, numbers, board, helpers)
+
+
+def _sum(x):
+    """Σ x² of one array of any dtype and order."""
     values = flat(x)
-    if values is None:
-        pieces = np.nditer(x, ["external_loop", "buffered", "zerosize_ok"], order="K")
-        return float(sum(_sum_squares(piece, 0, piece.size) for piece in map(np.ascontiguousarray, pieces)))
-    if values.size <= BLOCK:
-        return float(_sum_squares(values, 0, values.size))
-    partial = np.zeros(-(-values.size // BLOCK))
-
-    def task(start, stop):
-        partial[start // BLOCK] = _sum_squares(values, start, stop)
-
-    run_blocks(task, values.size)
-    return float(partial.sum())
-
-
-def adam(param, grad, m, v, lr, beta1, beta2, eps, step):
-    """See CONTRACTS["adam"]."""
-    arrays = [array.reshape(-1) for array in (param, grad, m, v)]
-    rates = float(lr), float(beta1), float(beta2), float(eps), float(step)
-    if param.size <= BLOCK:  # no need of a pool
-        _adam(*arrays, *rates, 0, param.size)
+    if values is not None:
+        pieces = (values[start : start + PART] for start in range(0, values.size, PART))
     else:
-        run_blocks(lambda start, stop: _adam(*arrays, *rates, start, stop), param.size)
+        pieces = np.nditer(x, ["external_loop", "buffered", "zerosize_ok"], order="K")
+    return float(sum(_sum_squares(np.ascontiguousarray(piece)) for piece in pieces))
+
+
+def sum_squares(xs):
+    """See CONTRACTS["sum_squares"]."""
+    if not all(x.dtype == np.float32 and x.flags.c_contiguous for x in xs):
+        return tuple(map(_sum, xs))
+    sizes = tuple([x.size for x in xs])
+    sums = np.empty(len(_parts(sizes)[0]))
+    _run(_entries()[0], [(x.reshape(-1),) * 4 for x in xs], sizes, sums)
+    totals = [0.0] * len(xs)
+    for (i, _, _), total in zip(_parts(sizes)[0].tolist(), sums.tolist(), strict=True):
+        totals[i] += total
+    return tuple(totals)
+
+
+def adam(params, grads, ms, vs, lr, beta1, beta2, eps, step):
+    """See CONTRACTS["adam"]."""
+    dtype = params[0].dtype
+    rates = lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, 1 / (1 - beta2**step), eps
+    rows = [[x.reshape(-1) for x in row] for row in zip(params, grads, ms, vs, strict=True)]
+    if dtype == np.float32:
+        _run(_entries()[1], rows, tuple([p.size for p in params]), np.array(rates, dtype))
+    else:
+        for row in rows:
+            _adam(*row, tuple(map(float, rates)))

@@ -145,3 +145,13 @@ def floats(typingctx, place):
         return pointer(builder, args[0])
 
     return types.CPointer(types.float32)(types.int64), generate
+
+
+@intrinsic
+def doubles(typingctx, place):
+    """The pointer to float64 at an address, for `numba.carray`."""
+
+    def generate(context, builder, signature, args):
+        return builder.inttoptr(args[0], ir.DoubleType().as_pointer())
+
+    return types.CPointer(types.float64)(types.int64), generate

@@ -12,8 +12,13 @@ def sample(name, dtype="float32"):
         arguments = kernels.KERNELS[name].contract.sample(np.random.default_rng(seed))
         if arguments.get("negative_slope", 0) < 0:  # has no gradient kernel
             continue
-        arrays = [v for v in arguments.values() if isinstance(v, np.ndarray)]
-        if arrays[0].dtype.name in (dtype, "uint32") and all(a.size for a in arrays):
+        listed = [v if isinstance(v, list) else [v] for v in arguments.values()]
+        arrays = [v for some in listed for v in some if isinstance(v, np.ndarray)]
+        if (
+            arrays
+            and {a.dtype.name for a in arrays} <= {dtype, "uint32", "int32"}
+            and all(a.size for a in arrays)
+        ):
             return arguments
     raise AssertionError(f"{name}: no sample of {dtype}")
 

@@ -148,7 +148,9 @@ RANDOM = ("dropout", "philox_words", "philox_uniform", "philox_normal")
 
 
 def _flat(result):
-    return [np.asarray(r) for r in (result if isinstance(result, tuple | list) else [result])]
+    if isinstance(result, tuple | list):
+        return [array for r in result for array in _flat(r)]
+    return [np.asarray(result)]
 
 
 @pytest.mark.torch
@@ -163,9 +165,9 @@ def test_the_rival_computes_the_same(name):
     kernel = kernels.KERNELS[name]
     ours = kernel.implementation("reference")(**arguments)
     result = rivals.CALLS[name](*theirs.values())
-    mutated = [arguments[n] for n in kernel.contract.mutates]
-    ours = mutated if ours is None else _flat(ours)
-    result = [theirs[n] for n in kernel.contract.mutates] if result is None else _flat(result)
+    mutated, theirs = ([some[n] for n in kernel.contract.mutates] for some in (arguments, theirs))
+    ours = _flat(mutated if ours is None else ours)
+    result = _flat(theirs if result is None else result)
     if name == "batch_norm":  # PyTorch keeps 1 / √(var + eps)
         ours, result = ours[:2], result[:2]
     assert [o.shape for o in ours] == [tuple(r.shape) for r in result]

@@ -1,5 +1,6 @@
 """What every kernel must satisfy, written once and run over the table."""
 
+import copy
 import inspect
 from functools import partial
 
@@ -18,7 +19,13 @@ every_kernel = pytest.mark.parametrize("name", kernels.KERNELS)
 def outputs(kernel, result, arguments):
     """What a call computed: its results, then the arguments it wrote to."""
     results = [] if result is None else list(result) if isinstance(result, tuple) else [result]
-    return results + [arguments[name] for name in kernel.contract.mutates]
+    return results + arrays_of([arguments[name] for name in kernel.contract.mutates])
+
+
+def arrays_of(values):
+    """The arrays among some arguments and in their lists."""
+    listed = [v if isinstance(v, list | tuple) else [v] for v in values]
+    return [x for some in listed for x in some if isinstance(x, np.ndarray)]
 
 
 def assert_agree(kernel, got, wanted):
@@ -61,21 +68,19 @@ def test_has_every_part(name):
 def test_cpu_agrees_with_the_textbook(name, seed):
     kernel = kernels.KERNELS[name]
     arguments = kernel.contract.sample(np.random.default_rng(seed))
-    copies = {
-        key: value.copy() if isinstance(value, np.ndarray) else value for key, value in arguments.items()
-    }
-    wanted = reference(kernel, copies)
-    before = {key: value.copy() for key, value in arguments.items() if isinstance(value, np.ndarray)}
+    wanted = reference(kernel, copy.deepcopy(arguments))
+    before = copy.deepcopy(arguments)
     result = kernel(**arguments)
     assert_agree(kernel, outputs(kernel, result, arguments), wanted)
 
-    for key, value in before.items():
-        if key not in kernel.contract.mutates:
-            np.testing.assert_array_equal(arguments[key], value)
+    kept = [key for key in arguments if key not in kernel.contract.mutates]
+    given, copies = ([arrays_of([some[key]]) for key in kept] for some in (arguments, before))
+    for now, then in zip(sum(given, []), sum(copies, []), strict=True):
+        np.testing.assert_array_equal(now, then)
     results = [] if result is None else result if isinstance(result, tuple) else (result,)
     if not kernel.contract.mutates:
         for r in results:
-            assert not any(np.shares_memory(r, arguments[key]) for key in before)
+            assert not any(np.shares_memory(r, array) for array in arrays_of(arguments.values()))
     assert kernel.contract.flops(*arguments.values()) >= 0
     assert kernel.contract.bytes(*arguments.values()) >= 0
 
@@ -84,10 +89,9 @@ def test_cpu_agrees_with_the_textbook(name, seed):
 def test_samples_reach_both_dtypes_and_odd_memory(name):
     kernel = kernels.KERNELS[name]
     arrays = [
-        value
+        array
         for seed in range(60)
-        for value in kernel.contract.sample(np.random.default_rng(seed)).values()
-        if isinstance(value, np.ndarray)
+        for array in arrays_of(kernel.contract.sample(np.random.default_rng(seed)).values())
     ]
     if name != "philox_words":
         assert {np.dtype(np.float32), np.dtype(np.float64)} <= {a.dtype for a in arrays}

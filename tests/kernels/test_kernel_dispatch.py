@@ -208,12 +208,15 @@ REFUSED = [
     ("philox_words", (words(4, 4)[:, ::2], 0, 0), ShapeError, "C-contiguous"),
     ("philox_uniform", (words(3), 0, 0), DTypeError, "uint32"),
     ("philox_normal", (READ_ONLY, 0, 0), ShapeError, "writable"),
-    ("sum_squares", (words(3),), DTypeError, "uint32"),
-    ("adam", (f4(3), f4(4), f4(3), f4(3), 1, 0, 0, 1, 1), ShapeError, r"param \(3,\), grad \(4,\)"),
-    ("adam", (f4(3), f4(3), f8(3), f4(3), 1, 0, 0, 1, 1), DTypeError, "float64"),
-    ("adam", (f4(3), f4(3), f4(6)[::2], f4(3), 1, 0, 0, 1, 1), ShapeError, "C-contiguous"),
-    ("adam", (f4(3), f4(6)[::2], f4(3), f4(3), 1, 0, 0, 1, 1), ShapeError, "C-contiguous"),
-    ("adam", (f4(3), f4(3), f4(3), f4(3), 1, 0, 0, 1, 0), ConfigError, "step 0"),
+    ("sum_squares", ([words(3)],), DTypeError, "uint32"),
+    ("adam", ([f4(3)], [f4(4)], [f4(3)], [f4(3)], 1, 0, 0, 1, 1), ShapeError, r"param \(3,\), grad \(4,\)"),
+    ("adam", ([f4(3)], [f4(3)], [f8(3)], [f4(3)], 1, 0, 0, 1, 1), DTypeError, "float64"),
+    ("adam", ([f4(3)], [f4(3)], [f4(6)[::2]], [f4(3)], 1, 0, 0, 1, 1), ShapeError, "C-contiguous"),
+    ("adam", ([f4(3)], [f4(6)[::2]], [f4(3)], [f4(3)], 1, 0, 0, 1, 1), ShapeError, "C-contiguous"),
+    ("adam", ([f4(3)], [f4(3)], [f4(3)], [f4(3)], 1, 0, 0, 1, 0), ConfigError, "step 0"),
+    ("adam", ([f4(3)], [f4(3), f4(3)], [f4(3)], [f4(3)], 1, 0, 0, 1, 1), ShapeError, "1 params, 2 grads"),
+    ("adam", ([], [], [], [], 1, 0, 0, 1, 1), ShapeError, "at least one"),
+    ("adam", ([f4(3)] * 2, [f4(3)] * 2, [f4(3)] * 2, [f4(3), f8(3)], 1, 0, 0, 1, 1), DTypeError, "float64"),
 ]
 
 

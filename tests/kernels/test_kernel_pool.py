@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from rawgan import kernels
-from rawgan.kernels.cpu import pool
+from rawgan.kernels.cpu import pool, team
+
+
+def forget():
+    """The next kernel starts threads anew."""
+    pool.pool.cache_clear()
+    team.team.cache_clear()
 
 
 @pytest.mark.parametrize("name", [name for name in kernels.KERNELS if name not in ("matmul", "dense")])
@@ -14,12 +20,15 @@ def test_results_do_not_depend_on_the_number_of_threads(name, monkeypatch):
     kernel = kernels.KERNELS[name]
     results = []
     for threads in (1, 2, 5):
-        crew = pool.Pool(threads)
-        monkeypatch.setattr(pool, "pool", lambda crew=crew: crew)
+        monkeypatch.setenv("RAWGAN_NUM_THREADS", str(threads))
+        forget()
         arguments = list(kernel.contract.cases.values())[-1](np.random.default_rng(0))
         result = kernel(**arguments)
-        outputs = result if isinstance(result, tuple) else (result,)
-        results.append([*outputs, *(arguments[key] for key in kernel.contract.mutates)])
+        outputs = list(result) if isinstance(result, tuple) else [result]
+        for key in kernel.contract.mutates:
+            outputs += arguments[key] if isinstance(arguments[key], list) else [arguments[key]]
+        results.append(outputs)
+    forget()
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(a, b)

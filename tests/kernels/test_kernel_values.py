@@ -123,7 +123,7 @@ def test_adam_first_step_is_the_sign_of_the_gradient(choice):
     """m̂ = g and v̂ = g² at t = 1, so the step is lr · g / (|g| + eps)."""
     g = np.array([3.0, -0.5, 0.0])
     param, m, v = np.zeros((3, 3))
-    assert kernels.adam(param, g, m, v, 0.1, 0.9, 0.999, 1e-8, 1) is None
+    assert kernels.adam([param], [g], [m], [v], 0.1, 0.9, 0.999, 1e-8, 1) is None
     np.testing.assert_allclose(param, [-0.1, 0.1, 0], rtol=1e-7)
     np.testing.assert_allclose(m, 0.1 * g, rtol=1e-15)
     np.testing.assert_allclose(v, 0.001 * g**2, rtol=1e-12)
@@ -142,7 +142,7 @@ def test_adam_is_pytorchs(dtype):
         grad = rng.standard_normal(1000).astype(dtype)
         witness.grad = torch.from_numpy(grad.copy())
         optimiser.step()
-        kernels.adam(param, grad, m, v, 1e-2, 0.5, 0.999, 1e-6, step)
+        kernels.adam([param], [grad], [m], [v], 1e-2, 0.5, 0.999, 1e-6, step)
     tolerance = 1e-5 if dtype == np.float32 else 1e-13
     assert np.abs(param - witness.detach().numpy()).max() <= tolerance
 
@@ -151,20 +151,25 @@ def test_sum_squares_accumulates_in_float64(choice):
     x = np.full(1 << 20, 1e-3, np.float32)
     x[0] = 1e4
     wanted = 1e8 + ((1 << 20) - 1) * float(np.float32(1e-3)) ** 2
-    assert abs(kernels.sum_squares(x) / wanted - 1) <= 1e-12
-    assert kernels.sum_squares(np.array(3.0)) == 9
-    assert isinstance(kernels.sum_squares(x[::3]), float)
-    assert np.isnan(kernels.sum_squares(np.array([1, np.nan])))
-    assert kernels.sum_squares(np.full(3, np.float32(1e30))) > 1e60
+    found = kernels.sum_squares(
+        [x, np.array(3.0), x[::3], np.array([1, np.nan]), np.full(3, np.float32(1e30)), x[:0]]
+    )
+    assert abs(found[0] / wanted - 1) <= 1e-12
+    assert found[1] == 9
+    assert all(isinstance(total, float) for total in found)
+    assert np.isnan(found[3])
+    assert found[4] > 1e60
+    assert found[5] == 0
+    assert kernels.sum_squares([]) == ()
 
 
 def test_sum_squares_makes_no_copy():
     import tracemalloc
 
     x = np.ones((1000, 2000), np.float32)
-    kernels.sum_squares(x[:, ::2]), kernels.sum_squares(x.T)
+    kernels.sum_squares([x[:, ::2], x.T])
     tracemalloc.start()
-    kernels.sum_squares(x[:, ::2]), kernels.sum_squares(x.T)
+    kernels.sum_squares([x[:, ::2], x.T])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak <= 1 << 20
