@@ -109,6 +109,21 @@ def perceptron_grad(gy, x, outputs, weights, slopes, wanted):
     return (gy, *found) if wanted[0] else tuple(found)
 
 
+def _with_slope(loss, x, t):
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        mean = loss(x, t if isinstance(t, torch.Tensor) else torch.full_like(x, t))
+    return mean.detach(), torch.autograd.grad(mean, [x])[0]
+
+
+def bce(p, t):
+    return _with_slope(F.binary_cross_entropy, p, t)
+
+
+def bce_with_logits(x, t):
+    return _with_slope(F.binary_cross_entropy_with_logits, x, t)
+
+
 def philox_words(out, key, draw):
     return out.random_()
 
@@ -150,6 +165,8 @@ CALLS: dict[str, Callable[..., Any]] = {
             leaky_relu_grad,
             dropout,
             dropout_grad,
+            bce,
+            bce_with_logits,
             perceptron,
             perceptron_grad,
             philox_words,

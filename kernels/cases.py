@@ -143,6 +143,14 @@ def _gather(rng: Generator) -> Arguments:
     return {"x": _images(rng, BATCH, 64, 14, 14), "indices": _pooled_indices()}
 
 
+def _bce(shape: tuple[int, ...], rng: Generator) -> Arguments:
+    return {"p": rng.random(shape, np.float32), "t": 1.0}
+
+
+def _bce_with_logits(shape: tuple[int, ...], rng: Generator) -> Arguments:
+    return {"x": rng.standard_normal(shape, np.float32), "t": 1.0}
+
+
 def _philox(dtype: Any, size: int, rng: Generator) -> Arguments:
     return {"out": np.empty(size, dtype), "key": 1, "draw": 2}
 
@@ -177,6 +185,7 @@ DENSE = [
 ]
 # N, then the widths of the MLP pair and of the ring pair.
 CHAINS = [(128, 100, 128, 128, 784), (128, 784, 128, 128, 1), (256, 16, 128, 128, 2), (256, 2, 128, 128, 1)]
+VERDICTS = [(128, 1), (128, 784)]
 SIZES = (12_800, 1_000_000)
 # Sizes of a player's parameters: the ring's generator, the MNIST DCGAN's.
 PARAMETERS = {
@@ -201,6 +210,8 @@ CASES: dict[str, dict[str, Callable[[Generator], Arguments]]] = {
     "leaky_relu_grad": _over(_leaky_relu_grad, PLANES),
     "dropout": _over(_dropout, PLANES),
     "dropout_grad": _over(_dropout_grad, PLANES),
+    "bce": _over(_bce, VERDICTS),
+    "bce_with_logits": _over(_bce_with_logits, VERDICTS),
     "philox_words": _over(partial(_philox, np.uint32), SIZES),
     "philox_uniform": _over(partial(_philox, np.float32), SIZES),
     "philox_normal": _over(partial(_philox, np.float32), SIZES),

@@ -292,6 +292,24 @@ def dropout_grad(gy: Array, y: Array, p: float) -> None:
         raise ConfigError(f"dropout_grad: got p = {p}; takes a share of at least 0 and below 1")
 
 
+def _verdicts(kernel: str, x: Array, t: Any) -> None:
+    _floats(kernel, x)
+    if not isinstance(t, int | float):
+        _floats(kernel, x, t)
+        if t.shape != x.shape:
+            _shapes(kernel, "targets of the same shape, or one number", predictions=x, targets=t)
+    if not x.size:
+        _shapes(kernel, "at least one element", predictions=x)
+
+
+def bce(p: Array, t: Any) -> None:
+    _verdicts("bce", p, t)
+
+
+def bce_with_logits(x: Array, t: Any) -> None:
+    _verdicts("bce_with_logits", x, t)
+
+
 def _filled(kernel: str, out: Array) -> None:
     if not (out.flags.c_contiguous and getattr(out.flags, "writeable", True)):
         raise ShapeError(

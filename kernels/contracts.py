@@ -245,6 +245,25 @@ _contract(
     {"float32": 0.0, "float64": 0.0},
 )
 _contract(
+    "loss",
+    "bce",
+    "p t",
+    "p of any shape with an element, t of the same or a number -> (loss, slope): the mean of −t log p − "
+    "(1 − t) log(1 − p), of no axes, logarithms being at least −100, and ((1 − t) / (1 − p) − t / p) / n, "
+    "divisors being at least 1e-12. A p outside [0, 1] makes the loss NaN.",
+    lambda p, t: 12 * p.size,
+    lambda p, t: 2 * p.nbytes + (0 if isinstance(t, float) else t.nbytes),
+)
+_contract(
+    "loss",
+    "bce_with_logits",
+    "x t",
+    "x of any shape with an element, t of the same or a number -> (loss, slope): the mean of max(x, 0) − x t "
+    "+ log(1 + e^−|x|), of no axes, and (σ(x) − t) / n of x's shape.",
+    lambda x, t: 12 * x.size,
+    lambda x, t: 2 * x.nbytes + (0 if isinstance(t, float) else t.nbytes),
+)
+_contract(
     "random",
     "dropout",
     "x p key draw channels",
@@ -305,8 +324,8 @@ _contract(
     "update",
     "adam",
     "params grads ms vs lr beta1 beta2 eps step",
-    "Four lists of as many C-contiguous arrays, of one shape where they meet and of one dtype; updates params, "
-    "ms and vs in place, returns None: m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², "
+    "Four lists of as many C-contiguous arrays, of one shape where they meet, all of one dtype; updates "
+    "params, ms and vs in place, returns None: m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², "
     "param ← param − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + eps), with t = step counted from 1.",
     lambda params, *rest: 14 * sum(p.size for p in params),
     lambda params, *rest: 7 * _moved(*params),

@@ -230,6 +230,25 @@ def dropout_grad(rng: Generator) -> Arguments:
     return {"gy": array(rng, shape, dtype), "y": y, "p": float(rng.choice([0, 0.3, 0.5, 0.999]))}
 
 
+def _targets(rng: Generator, shape: tuple[int, ...], dtype: Any) -> Any:
+    return float(rng.choice([0, 0.25, 1])) if rng.integers(2) else np.asarray(array(rng, shape, dtype) % 1)
+
+
+def bce(rng: Generator) -> Arguments:
+    shape, dtype = tuple(n or 1 for n in _shape(rng)), _dtype(rng)
+    p = array(rng, shape, dtype)
+    p %= 1
+    p[rng.integers(4, size=shape) == 0] = rng.integers(2)  # certain verdicts
+    return {"p": p, "t": _targets(rng, shape, dtype)}
+
+
+def bce_with_logits(rng: Generator) -> Arguments:
+    shape, dtype = tuple(n or 1 for n in _shape(rng)), _dtype(rng)
+    x = array(rng, shape, dtype)
+    x *= dtype(10.0 ** rng.integers(-2, 4))
+    return {"x": x, "t": _targets(rng, shape, dtype)}
+
+
 def philox_words(rng: Generator) -> Arguments:
     return {"out": np.zeros(_shape(rng), np.uint32), **_key(rng)}
 

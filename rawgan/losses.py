@@ -28,16 +28,16 @@ def _tensor(x: Any) -> Tensor:
 
 def bce(probabilities: Any, targets: Any) -> Tensor:
     """Mean of −t log p − (1 − t) log(1 − p); finite at p = 0 and p = 1, where log 0 counts as −100."""
-    return ops.mean(ops.bce(_tensor(probabilities), targets))
+    return ops.bce(_tensor(probabilities), targets)
 
 
 def bce_with_logits(logits: Any, targets: Any) -> Tensor:
     """Mean cross-entropy of σ(logits) against targets in [0, 1]; exact for any finite logit."""
-    return ops.mean(ops.bce_with_logits(_tensor(logits), targets))
+    return ops.bce_with_logits(_tensor(logits), targets)
 
 
 class Game(NamedTuple):
-    """D's loss on real and on fake outputs and G's on fake ones, element by element, with the formulas."""
+    """D's loss on real and on fake outputs and G's on fake ones, means over the batch, with the formulas."""
 
     real: Callable
     fake: Callable
@@ -72,24 +72,24 @@ OBJECTIVES: dict[str, tuple[Game, Game | None]] = {
     ),
     "least_squares": (  # Mao et al. 2017, equation 9
         Game(
-            lambda s: 0.5 * (s - 1) ** 2,
-            lambda s: 0.5 * s**2,
-            lambda s: 0.5 * (s - 1) ** 2,
+            lambda s: ops.mean(0.5 * (s - 1) ** 2),
+            lambda s: ops.mean(0.5 * s**2),
+            lambda s: ops.mean(0.5 * (s - 1) ** 2),
             "D: ½(D(x) − 1)² + ½D(G(z))²;  G: ½(D(G(z)) − 1)²",
         ),
         None,
     ),
     "hinge": (  # Lim and Ye 2017; Miyato et al. 2018
         Game(
-            lambda s: ops.relu(1 - s),
-            lambda s: ops.relu(1 + s),
-            lambda s: -s,
+            lambda s: ops.mean(ops.relu(1 - s)),
+            lambda s: ops.mean(ops.relu(1 + s)),
+            lambda s: -ops.mean(s),
             "D: max(0, 1 − D(x)) + max(0, 1 + D(G(z)));  G: −D(G(z))",
         ),
         None,
     ),
     "wasserstein": (  # Arjovsky et al. 2017, equation 2
-        Game(lambda s: -s, lambda s: s, lambda s: -s, "D: −D(x) + D(G(z));  G: −D(G(z))"),
+        Game(lambda s: -ops.mean(s), ops.mean, lambda s: -ops.mean(s), "D: −D(x) + D(G(z));  G: −D(G(z))"),
         None,
     ),
 }
@@ -107,11 +107,11 @@ class Objective:
 
     def discriminator(self, real: Any, fake: Any) -> Tensor:
         """D's loss: the mean over the real outputs plus the mean over the fake ones."""
-        return ops.mean(self.game.real(_tensor(real))) + ops.mean(self.game.fake(_tensor(fake)))
+        return self.game.real(_tensor(real)) + self.game.fake(_tensor(fake))
 
     def generator(self, fake: Any) -> Tensor:
         """G's loss on D's outputs for fake examples."""
-        return ops.mean(self.game.generator(_tensor(fake)))
+        return self.game.generator(_tensor(fake))
 
     def verdict(self, outputs: Any) -> float:
         """D's mean answer: a probability of being real for the cross-entropy games, else its raw score."""

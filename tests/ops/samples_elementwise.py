@@ -132,7 +132,7 @@ def _dropout2d(c, name):
     return _dropout(c, name, low=2)
 
 
-@sample("bce")
+@sample("bce", kernel=True, empty=False)
 def _bce(c, name):
     shape = c.shape()
     t = c.pick([1.0, 0.0, 0.25]) if c.integer(0, 3) == 0 else c.inside(shape)
@@ -141,7 +141,7 @@ def _bce(c, name):
     return case
 
 
-@sample("bce_with_logits", analytic=False)  # written with |x|
+@sample("bce_with_logits", kernel=True, empty=False)
 def _bce_with_logits(c, name):
     shape = c.shape()
     t = c.pick([1.0, 0.0, 0.25]) if c.integer(0, 3) == 0 else c.inside(shape)
