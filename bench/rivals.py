@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from rawgan.kernels.cpu.pool import thread_count
+from rawgan.kernels.cpu.threads import thread_count
 
 aten = torch.ops.aten
 

@@ -95,7 +95,7 @@ def use_threads(count: int | None):
     """Within the block, the CPU kernels, NumPy's BLAS and PyTorch work on this many threads (None: all)."""
     from threadpoolctl import threadpool_limits
 
-    from rawgan.kernels.cpu import pool, team
+    from rawgan.kernels.cpu import pool, team, threads
 
     def forget() -> None:
         pool.pool.cache_clear()
@@ -106,7 +106,7 @@ def use_threads(count: int | None):
         os.environ["RAWGAN_NUM_THREADS"] = str(count)
         forget()
     try:
-        with threadpool_limits(pool.thread_count()):
+        with threadpool_limits(threads.thread_count()):
             yield
     finally:
         if count is not None:

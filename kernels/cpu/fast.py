@@ -7,49 +7,20 @@ d[p] (N · tiles, O) for each plane p:
 """
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 
 from .bilinear import Algorithm, algorithm
-from .gemm import pack, panels_shape, product
-from .jit import jit
 from .layout import taps_first
 from .memory import fresh, scratch
-from .pool import run
+from .planes import multiply, packed
 from .prepared import prepared
 from .transform import BLOCK, compiled, joined, transform
-from .vector import address
 
 GAIN = 1.5
 ROWS = 16
 PAD = 16  # floats beyond a row, lest rows fall on each other in the cache
-
-
-@jit
-def _times(a, a_transposed, b, b_transposed, panels, c, first, last):
-    """c[p] = a[p] b[p] for matrices inside larger arrays, first ≤ p < last."""
-    m, n = c.shape[1:]
-    k = panels.shape[1] - 1
-    reach, other_reach = a.shape[1] * a.strides[1], b.shape[1] * b.strides[1]
-    for p in range(first, last):
-        pack(b[p], np.int64(b_transposed), panels[0, 0, :0], panels)
-        following = min(p + 1, last - 1)
-        product(
-            address(a[p]),
-            a.strides[1] // 4,
-            np.int64(a_transposed),
-            address(panels),
-            address(c[p]),
-            c.strides[1] // 4,
-            m,
-            n,
-            k,
-            address(b[following]),
-            other_reach,
-            address(a[following]),
-            reach,
-        )
 
 
 @dataclass(frozen=True)
@@ -78,25 +49,6 @@ class Shape:
         if found is None or direct < GAIN * found.products or self.images * found.tiles < ROWS:
             return None
         return found
-
-
-TASKS = 16  # parts of a transform
-
-
-def _each(count: int, task) -> None:
-    """task(first, last) over parts of range(count)."""
-    size = max(1, -(-count // TASKS))
-    run(lambda i: task(i * size, min(count, (i + 1) * size)), -(-count // size))
-
-
-def _run(steps, near, near_step, far, far_step, count, shift, streamed=False):
-    """far = the programs of near, for each image."""
-    source, target = near.ctypes.data, far.ctypes.data
-
-    def task(first, last):
-        transform(steps, source, near_step, target, far_step, first, last, shift, streamed)
-
-    _each(count, task)
 
 
 class Fast:
@@ -130,88 +82,75 @@ class Fast:
         self.result, self.result_back = both((known.result, outputs, d_places))
         self.no_shift = np.zeros(max(shape.into, shape.out), np.float32)
 
-    def _planes(self, room, rows, columns, pad):
-        """A matrix for each plane; neither rows nor planes lie a power of 2 apart. room(shape, dtype)."""
+    def _planes(self, name, rows, columns, pad):
+        """A matrix for each plane, in scratch; neither rows nor planes lie a power of 2 apart."""
         planes, row = self.known.planes, columns + pad
-        room = room((planes, rows * row + PAD), np.dtype(np.float32))
+        room = scratch(name, (planes, rows * row + PAD), np.dtype(np.float32))
         return room[:, : rows * row].reshape(planes, rows, row)[:, :, :columns]
 
     def _u(self):
-        return self._planes(partial(scratch, "u"), self.rows, self.wide, PAD)
+        return self._planes("u", self.rows, self.wide, PAD)
 
     def _d(self):
-        return self._planes(partial(scratch, "d"), self.rows, self.shape.out, PAD)
+        return self._planes("d", self.rows, self.shape.out, PAD)
 
-    def _v(self, room):
-        return self._planes(room, self.shape.out, self.wide, 0)
+    def _v(self):
+        return self._planes("v", self.shape.out, self.wide, 0)
 
     def _images(self, x):
         """u = U x."""
-        u = self._u()
-        into = self.shape.into
-        _run(self.image, x, x[0].size, u, self.u_step, len(x), self.no_shift[:into], True)
+        u, into = self._u(), self.shape.into
+        transform(self.image, x, x[0].size, u, self.u_step, len(x), self.no_shift[:into], True)
         return u
 
     def _results(self, y):
         """d = D y."""
-        d = self._d()
-        out = self.shape.out
-        _run(self.result, y, y[0].size, d, self.d_step, len(y), self.no_shift[:out], True)
+        d, out = self._d(), self.shape.out
+        transform(self.result, y, y[0].size, d, self.d_step, len(y), self.no_shift[:out], True)
         return d
 
-    def _weights(self, weight):
-        """v = V w, not to be written to."""
+    def _weights(self, weight, turned):
+        """The panels of v = V w, or of its transpose; not to be written to."""
 
         def compute():
-            v = self._v(fresh)
+            v, into = self._v(), self.shape.into
             taps = taps_first(weight)
-            into = self.shape.into
-            _run(self.weight, taps, taps.shape[1], v, self.wide, len(taps), self.no_shift[:into])
-            return v
+            transform(self.weight, taps, taps.shape[1], v, self.wide, len(taps), self.no_shift[:into])
+            return packed(v, turned)
 
-        return prepared(self.shape, weight, compute)
+        return prepared((self.shape, turned), weight, compute)
 
     def conv2d(self, x, weight, bias):
         """y = Dᵀ(u vᵀ) + bias, (N, P, Q, O)."""
         s = self.shape
-        u, v = self._images(x), self._weights(weight)
-        d = self._d()
-        _multiply(u, False, v, True, d)
+        panels = self._weights(weight, True)
+        u, d = self._images(x), self._d()
+        multiply(u, False, panels, True, d)
         y = fresh((s.images, *s.plane, s.out), x.dtype)
         shift = self.no_shift[: s.out] if bias is None else np.ascontiguousarray(bias)
-        _run(self.result_back, d, self.d_step, y, y[0].size, s.images, shift)
+        transform(self.result_back, d, self.d_step, y, y[0].size, s.images, shift)
         return y
 
     def conv_transpose2d(self, y, weight, bias):
         """x = Uᵀ(d v) + bias, (N, H, W, C)."""
         s = self.shape
-        d, v = self._results(y), self._weights(weight)
-        u = self._u()
-        _multiply(d, False, v, False, u)
+        panels = self._weights(weight, False)
+        d, u = self._results(y), self._u()
+        multiply(d, False, panels, False, u)
         x = fresh((s.images, *s.image, s.into), y.dtype)
         shift = self.no_shift[: s.into] if bias is None else np.ascontiguousarray(bias)
-        _run(self.image_back, u, self.u_step, x, x[0].size, s.images, shift)
+        transform(self.image_back, u, self.u_step, x, x[0].size, s.images, shift)
         return x
 
     def conv2d_weight_grad(self, x, y):
         """gw = Vᵀ(dᵀ u), (O, taps, C)."""
         s = self.shape
         u, d = self._images(x), self._results(y)
-        v = self._v(partial(scratch, "v"))
-        _multiply(d, True, u, False, v)
+        v = self._v()
+        multiply(d, True, u, False, v)
         gw = fresh((s.out, self.taps, s.into), x.dtype)
-        _run(self.weight_back, v, self.wide, gw, gw[0].size, s.out, self.no_shift[: s.into])
+        transform(self.weight_back, v, self.wide, gw, gw[0].size, s.out, self.no_shift[: s.into])
         return gw
-
-
-def _multiply(a, a_transposed, b, b_transposed, c):
-    """c[p] = a[p] b[p] for every plane."""
-    shape = panels_shape(a.shape[1] if a_transposed else a.shape[2], c.shape[2])
-
-    def task(first, last):
-        _times(a, a_transposed, b, b_transposed, scratch("panels", shape, c.dtype), c, first, last)
-
-    _each(len(c), task)
 
 
 @cache

@@ -4,7 +4,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from .pool import thread_count
+from .threads import thread_count
 
 
 def info() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One pool of threads for every kernel.
+"""Python calls on all threads, for kernels that are not one compiled job for the team.
 
 A kernel cuts its work into tasks whose number depends on the shapes alone, and `run(task, count)` calls
 `task(0) ... task(count - 1)`, each on whichever thread is free. A task must write only its own part of the
@@ -12,24 +12,12 @@ used either, for the same reason: inside `run` it works on one thread, and the p
 import os
 import threading
 from collections.abc import Callable
-from contextvars import Context, copy_context
 from functools import cache
 from itertools import count as counter
 from itertools import product
-from queue import SimpleQueue
 from typing import Any
 
-from ..errors import ConfigError
-
-
-def thread_count() -> int:
-    """RAWGAN_NUM_THREADS, or the number of processors that this process may run on."""
-    text = os.environ.get("RAWGAN_NUM_THREADS")
-    if text is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"RAWGAN_NUM_THREADS: got {text!r}; takes a number of threads, 1 or more")
-    return int(text)
+from .team import Team, team
 
 
 class _Job:
@@ -57,31 +45,19 @@ class _Job:
 
 
 class Pool:
-    """`threads - 1` workers beside the calling thread, which works too."""
+    """The calling thread and its team's helpers; by default, those of the process."""
 
-    def __init__(self, threads: int):
-        self.threads = threads
-        self._jobs: SimpleQueue[tuple[Context, _Job]] = SimpleQueue()
-        self._inside = threading.local()
-        for i in range(threads - 1):
-            threading.Thread(target=self._serve, name=f"rawgan-{i}", daemon=True).start()
-
-    def _serve(self) -> None:
-        self._inside.worker = True
-        while True:
-            context, job = self._jobs.get()
-            context.run(job.work)
-            del context, job
+    def __init__(self, threads: int | None = None):
+        self.team = team() if threads is None else Team(threads)
 
     def run(self, task: Callable[[int], None], count: int) -> None:
-        helpers = min(self.threads, count) - 1
-        if helpers < 1 or getattr(self._inside, "worker", False):
+        helpers = min(self.team.helpers, count - 1)
+        if helpers < 1 or self.team.helping:
             for i in range(count):
                 task(i)
             return
         job = _Job(task, count)
-        for _ in range(helpers):
-            self._jobs.put((copy_context(), job))  # the caller's np.errstate holds in the helpers too
+        self.team.call(job.work, helpers)  # in the caller's context: its np.errstate holds in the helpers too
         job.work()
         job.finished.acquire()
         if job.error is not None:
@@ -90,7 +66,7 @@ class Pool:
 
 @cache
 def pool() -> Pool:
-    return Pool(thread_count())
+    return Pool()
 
 
 def run(task: Callable[[int], None], count: int) -> None:

@@ -1,8 +1,12 @@
-"""Threads that are awake when a short kernel comes.
+"""Threads that are awake when a kernel comes.
 
-    function = entry(part)                 # part(number, address of arguments), see jit.py
-    with team.crew(parts) as (board, helpers):
-        compiled(..., board, helpers)      # ... share(board, function, words, parts, helpers)
+    function = entry(part)            # part(number, address of arguments), see jit.py
+    run_parts(function, words, parts)
+
+or, for several jobs one after another, from compiled code:
+
+    with team().crew(parts) as (board, helpers):
+        compiled(..., board, helpers) # ... share(board, function, words, parts, helpers)
 
 Waking a thread takes about 70 microseconds, as long as a whole layer of a small network. The helpers here
 wait for the next job without sleeping for about a millisecond after the last one, which covers the gaps in a
@@ -11,15 +15,19 @@ a product took 270 microseconds instead of 115 where other programs had the seco
 
 A job is a function's address and a number of parts; helpers and the caller take parts by counting down one
 number, so the caller never waits for a helper that has not started. A part must write only its own share of
-the result, so that results do not depend on who computed what.
+the result, so that results do not depend on who computed what. The same helpers make Python calls for
+`pool.py`: with threads of their own for those, which had to push the waiting ones aside, a step of
+`dcgan_mnist` took 203 ms instead of 186.
 """
 
 import os
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import Context, copy_context
 from functools import cache
+from queue import Empty, SimpleQueue
 
 import numpy as np
 from llvmlite import ir
@@ -27,13 +35,13 @@ from numba import types
 from numba.np.numpy_support import carray
 
 from .jit import jit
-from .pool import thread_count
+from .threads import thread_count
 from .vector import INT, address, intrinsic
 
 PAUSES = 20_000  # looks at the board before a helper sleeps
-# Words of the board, each alone in its cache lines.
-LEFT, DONE, FUNCTION, ARGUMENTS, WORDS = 0, 16, 32, 33, 64
-ROOM = WORDS - ARGUMENTS
+# Words of the board, each that is written often alone in its cache lines.
+LEFT, DONE, FUNCTION, ARGUMENTS, CALLED, WORDS = 0, 16, 32, 33, 64, 80
+ROOM = CALLED - ARGUMENTS
 
 _posix = os.name == "posix"
 _x86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
@@ -146,14 +154,22 @@ def _take(board):
 
 @jit
 def _serve(board, pauses):
-    """Does parts as they come, until there was nothing to do for a while."""
+    """Does parts as they come; returns True for a Python call, False after a while with nothing to do."""
     idle = 0
     while idle < pauses:
         if _take(board):
             idle = 0
+        elif _read(address(board) + 8 * CALLED) > 0:
+            return True
         else:
             _pause(idle)
             idle += 1
+    return False
+
+
+@jit
+def _count_calls(board, more):
+    _add(address(board) + 8 * CALLED, more)
 
 
 @jit
@@ -186,16 +202,52 @@ class Team:
         self._mine = threading.local()
         self._busy = threading.Lock()
         self._asleep: list[threading.Lock] = []
+        self._calls: SimpleQueue[tuple[Context, Callable[[], None]]] = SimpleQueue()
         for i in range(self.helpers):
             threading.Thread(target=self._help, name=f"rawgan-team-{i}", daemon=True).start()
 
     def _help(self) -> None:
         bell = threading.Lock()
         bell.acquire()
+        self._mine.helper = True
         while True:
             self._asleep.append(bell)
-            bell.acquire()
-            _serve(self.board, PAUSES)
+            if self._calls.empty() or not self._withdrawn(bell):
+                bell.acquire()
+            while _serve(self.board, PAUSES):
+                self._answer()
+
+    def _withdrawn(self, bell: threading.Lock) -> bool:
+        """Takes the bell down again, if it was not rung yet: a call came while it was hung up."""
+        try:
+            self._asleep.remove(bell)
+        except ValueError:
+            return False
+        return True
+
+    def _answer(self) -> None:
+        try:
+            context, job = self._calls.get_nowait()
+        except Empty:  # another helper was faster
+            return
+        _count_calls(self.board, -1)
+        context.run(job)
+
+    def call(self, job: Callable[[], None], helpers: int) -> None:
+        """Lets as many helpers call job(), in the caller's context, as soon as each of them can."""
+        for _ in range(helpers):
+            self._calls.put((copy_context(), job))
+        _count_calls(self.board, helpers)
+        self._wake()
+
+    @property
+    def helping(self) -> bool:
+        """Whether this thread is one of the helpers."""
+        return getattr(self._mine, "helper", False)
+
+    def _wake(self) -> None:
+        while self._asleep:
+            self._asleep.pop().release()
 
     @contextmanager
     def crew(self, parts: int) -> Iterator[tuple[np.ndarray, int]]:
@@ -205,8 +257,7 @@ class Team:
             yield board, 0
             return
         try:
-            while self._asleep:
-                self._asleep.pop().release()
+            self._wake()
             yield self.board, self.helpers
         finally:
             self._busy.release()
@@ -215,6 +266,12 @@ class Team:
 @cache
 def team() -> Team:
     return Team(thread_count())
+
+
+def run_parts(function: int, words: Sequence[int], parts: int) -> None:
+    """Calls function(part, address of words) for each part, on all threads."""
+    with team().crew(parts) as (board, helpers):
+        share(board, function, np.array(words, np.int64), parts, helpers)
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,7 +1,7 @@
 """Runs linear programs over images: every step on `BLOCK` channels at once.
 
     steps = compiled(program, sources, targets)
-    transform(steps, source, source_step, target, target_step, first, last, shift, streamed)
+    transform(steps, source, source_step, target, target_step, images, shift)
 
 A program is not compiled but read, sums of equally many terms in one go, each on BLOCK channels in registers.
 Reading costs little beside a block of channels, and needs no compiler however many layers a network has. What
@@ -13,14 +13,17 @@ inputs read where they are; 0.8 with results written past the caches, so that th
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 from numba import types
+from numba.np.numpy_support import carray
 
-from .jit import jit
+from .jit import entry, jit
 from .programs import Program
+from .team import arguments, integers, run_parts
 from .vector import (
     INT,
     LANES,
@@ -139,29 +142,31 @@ def _streamed(terms, count, coefficients, places, values, targets, target, shift
         _sums(4, 2, count, coefficients, places, values, targets, target, shift)
 
 
-@jit
-def transform(steps, source, source_step, target, target_step, first, last, shift, streamed):
-    """Runs programs for images first ... last − 1 and every channel.
+# What a part of the work is told: addresses and sizes.
+RUNS, RUN_COUNT, COEFFICIENTS, PLACES, TARGETS, SIZE, SOURCE, SOURCE_STEP, TARGET, TARGET_STEP = range(10)
+IMAGES, STEP, SHIFT, CHANNELS, STREAM = range(10, 15)
+PARTS = 16
 
-    source and target are the addresses of image 0, the steps floats between images. There are a multiple of
-    BLOCK channels; shift[channel] is added to outputs, unless they are `streamed` past the caches.
-    """
-    runs, coefficients, places, targets, size = steps
-    values = np.empty(size + LINE // 4, np.float32)
+
+def _images(number, place):
+    """The programs for images number · STEP ..., and every channel."""
+    words = arguments(place)
+    runs = carray(integers(words[RUNS]), (words[RUN_COUNT], 4))
+    values = np.empty(words[SIZE] + LINE // 4, np.float32)
     values[: BLOCK + LINE // 4] = 0  # value 0 is zero
     room = aligned(address(values))
-    for n in range(first, last):
-        for c in range(0, shift.size, BLOCK):
-            image = source + 4 * (n * source_step + c)
-            result = target + 4 * (n * target_step + c)
-            added = address(shift) + 4 * c
-            weights, origins, tos = address(coefficients), address(places), address(targets)
+    for n in range(number * words[STEP], min(words[IMAGES], (number + 1) * words[STEP])):
+        for c in range(0, words[CHANNELS], BLOCK):
+            image = words[SOURCE] + 4 * (n * words[SOURCE_STEP] + c)
+            result = words[TARGET] + 4 * (n * words[TARGET_STEP] + c)
+            added = words[SHIFT] + 4 * c
+            weights, origins, tos = words[COEFFICIENTS], words[PLACES], words[TARGETS]
             for r in range(len(runs)):
                 terms, count = runs[r, 0], runs[r, 1]
                 seen = image if runs[r, 2] else room
                 if not runs[r, 3]:
                     _plain(terms, count, weights, origins, seen, tos, room, added)
-                elif streamed:
+                elif words[STREAM]:
                     _streamed(terms, count, weights, origins, seen, tos, result, added)
                 else:
                     _shifted(terms, count, weights, origins, seen, tos, result, added)
@@ -169,6 +174,25 @@ def transform(steps, source, source_step, target, target_step, first, last, shif
                 origins += 8 * terms * count
                 tos += 8 * count
     keep(values)
+
+
+@cache
+def _entry():
+    return entry(_images)
+
+
+def transform(steps, source, source_step, target, target_step, images, shift, streamed=False):
+    """target = the programs of source, for each image and channel, on all threads.
+
+    The steps between images count floats. There are a multiple of BLOCK channels; shift[channel] is added to
+    outputs, unless they are `streamed` past the caches.
+    """
+    runs, *tables, size = steps
+    step = max(1, -(-images // PARTS))
+    words = [runs.ctypes.data, len(runs), *(table.ctypes.data for table in tables), size]
+    words += [source.ctypes.data, source_step, target.ctypes.data, target_step]
+    words += [images, step, shift.ctypes.data, shift.size, streamed]
+    run_parts(_entry(), words, -(-images // step))
 
 
 MOST = 4  # terms to a sum
