@@ -50,6 +50,14 @@ def conv2d_weight_grad(x, gy, kernel_size, stride, padding):
     return aten.convolution_backward(gy, x, weight, None, stride, padding, ones, False, none, 1, wanted)[1]
 
 
+def channel_sum(x):
+    return x.sum((0, *range(2, x.ndim)))
+
+
+def contiguous(x):
+    return x.clone(memory_format=torch.contiguous_format)
+
+
 def max_pool2d(x, kernel_size, stride, padding):
     return F.max_pool2d(x, kernel_size, stride, padding, return_indices=True)
 
@@ -156,6 +164,8 @@ CALLS: dict[str, Callable[..., Any]] = {
             conv2d,
             conv_transpose2d,
             conv2d_weight_grad,
+            channel_sum,
+            contiguous,
             max_pool2d,
             max_pool2d_scatter,
             max_pool2d_gather,

@@ -126,6 +126,10 @@ def _batch_norm_grad(plane: str, rng: Generator) -> Arguments:
     return {"gy": _activations(plane, rng), "x": x, "scale": ones, "mean": ones, "var": ones, "eps": 1e-5}
 
 
+def _pictures(plane: str, rng: Generator) -> Arguments:
+    return {"x": _activations(plane, rng)}
+
+
 def _max_pool2d(plane: str, rng: Generator) -> Arguments:
     return {"x": _activations(plane, rng), "kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0)}
 
@@ -201,6 +205,8 @@ CASES: dict[str, dict[str, Callable[[Generator], Arguments]]] = {
     "conv2d": _over(partial(_layer, "conv2d"), LAYERS),
     "conv_transpose2d": _over(partial(_layer, "conv_transpose2d"), LAYERS),
     "conv2d_weight_grad": _over(partial(_layer, "conv2d_weight_grad"), LAYERS),
+    "channel_sum": _over(_pictures, PLANES),
+    "contiguous": _over(_pictures, ["64@14", "128@7"]),
     "max_pool2d": _over(_max_pool2d, ["64@14"]),
     "max_pool2d_scatter": {"64@14": _scatter},
     "max_pool2d_gather": {"64@14": _gather},

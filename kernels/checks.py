@@ -190,6 +190,16 @@ def conv2d_weight_grad(
             )
 
 
+def channel_sum(x: Array) -> None:
+    _floats("channel_sum", x)
+    if x.ndim not in (2, 4):
+        _shapes("channel_sum", "x (N, C) or (N, C, H, W)", x=x)
+
+
+def contiguous(x: Array) -> None:
+    _floats("contiguous", x)
+
+
 def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Pair = (0, 0)) -> None:
     _floats("max_pool2d", x)
     _pairs("max_pool2d", stride, padding, kernel_size)

@@ -172,6 +172,23 @@ _contract(
     ),
 )
 _contract(
+    "reduction",
+    "channel_sum",
+    "x",
+    "x (N, C) or (N, C, H, W) -> (C,): the sum over all axes but 1, as if in float64 and rounded once.",
+    lambda x: x.size,
+    lambda x: x.nbytes,
+)
+_contract(
+    "layout",
+    "contiguous",
+    "x",
+    "x of any shape and memory order -> a copy in C order.",
+    lambda x: 0,
+    lambda x: 2 * x.nbytes,
+    {"float32": 0.0, "float64": 0.0},
+)
+_contract(
     "pooling",
     "max_pool2d",
     "x kernel_size stride padding",

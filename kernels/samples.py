@@ -150,6 +150,18 @@ def conv2d_weight_grad(rng: Generator) -> Arguments:
     }
 
 
+def channel_sum(rng: Generator) -> Arguments:
+    n, c, h, w = (
+        int(size) for size in rng.choice([0, 1, 2, 3, 5, 40], 4, p=[0.04, 0.2, 0.2, 0.2, 0.2, 0.16])
+    )
+    return {"x": array(rng, (n, c, h, w) if rng.integers(2) else (n, c), _dtype(rng))}
+
+
+def contiguous(rng: Generator) -> Arguments:
+    shape = _shape(rng) if rng.integers(2) else tuple(int(n) for n in rng.choice([1, 3, 8, 17], 4))
+    return {"x": array(rng, shape, _dtype(rng))}
+
+
 def max_pool2d(rng: Generator) -> Arguments:
     kernel = tuple(int(v) for v in rng.integers(1, 5, 2))
     stride = tuple(int(v) for v in rng.integers(1, 5, 2))

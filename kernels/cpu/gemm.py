@@ -238,7 +238,7 @@ def panels_shape(k: int, n: int) -> tuple[int, int, int]:
 
 
 @intrinsic
-def _turn(typingctx, source, source_step, target, target_step):
+def turn(typingctx, source, source_step, target, target_step):
     """The transpose of LANES rows of LANES floats; addresses, and floats between rows.
 
     Exchanging the off-diagonal quarters of all 2x2 squares, then of all 4x4 ones, and so on.
@@ -292,7 +292,7 @@ def pack(b, transposed, bias, panels):
                 whole = k // LANES * LANES
                 for j in range(0, WIDE, LANES):
                     for i in range(0, whole, LANES):
-                        _turn(source + 4 * (j * step + i), step, target + 4 * (i * WIDE + j), WIDE)
+                        turn(source + 4 * (j * step + i), step, target + 4 * (i * WIDE + j), WIDE)
             for i in range(whole, k):
                 row = panel[i + 1]
                 row[right - left :] = 0

@@ -4,32 +4,54 @@ An image (N, C, H, W) whose memory is in the order N, H, W, C keeps the pixels o
 kernel's row of taps is one run of memory, and a matrix product writes its result in place.
 """
 
+from functools import cache
+
 import numpy as np
+from numba.np.numpy_support import carray
 
-from .jit import jit
+from .gemm import turn
+from .jit import entry
 from .memory import fresh
-from .pool import run
+from .team import arguments, run_parts
+from .vector import LANES, floats
+
+SOURCE, TARGET, COUNT, STEP, ROWS, COLUMNS = range(6)  # what a part of the work is told
+PART = 1 << 16  # floats to a part
 
 
-@jit
-def _swap(source, target, start, stop):
-    """target[i, k, j] = source[i, j, k] for start ≤ i < stop, a cache line of k at a time."""
-    _, rows, columns = source.shape
-    for i in range(start, stop):
-        for first in range(0, columns, 16):
-            last = min(first + 16, columns)
-            for j in range(rows):
-                for k in range(first, last):
-                    target[i, k, j] = source[i, j, k]
+def _swap_part(number, place):
+    """target[i, k, j] = source[i, j, k] for matrices number · STEP ..., by squares of a vector's side."""
+    words = arguments(place)
+    rows, columns = words[ROWS], words[COLUMNS]
+    high, wide = rows // LANES * LANES, columns // LANES * LANES
+    for i in range(number * words[STEP], min(words[COUNT], (number + 1) * words[STEP])):
+        begin = 4 * i * rows * columns
+        source, target = words[SOURCE] + begin, words[TARGET] + begin
+        for j in range(0, high, LANES):
+            for k in range(0, wide, LANES):
+                turn(source + 4 * (j * columns + k), columns, target + 4 * (k * rows + j), rows)
+        values = carray(floats(source), (rows, columns))
+        turned = carray(floats(target), (columns, rows))
+        for j in range(rows):
+            for k in range(wide if j < high else 0, columns):
+                turned[k, j] = values[j, k]
+
+
+@cache
+def _entry():
+    return entry(_swap_part)
 
 
 def swap_last(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """x, C-contiguous and seen as (A, rows, columns), as a new array (A, columns, rows)."""
-    source = x.reshape(-1, rows, columns) if x.size else np.empty((0, rows, columns), x.dtype)
-    target = fresh((len(source), columns, rows), x.dtype)
-    step = max(1, (1 << 16) // (rows * columns)) if x.size else 1
-    tasks = -(-len(source) // step)
-    run(lambda i: _swap(source, target, i * step, min(len(source), (i + 1) * step)), tasks)
+    count = x.size // max(1, rows * columns)
+    target = fresh((count, columns, rows), x.dtype)
+    if x.dtype != np.float32:
+        target[...] = x.reshape(count, rows, columns).swapaxes(1, 2)
+    elif x.size:
+        step = max(1, PART // (rows * columns))
+        words = x.ctypes.data, target.ctypes.data, count, step, rows, columns
+        run_parts(_entry(), words, -(-count // step))
     return target
 
 
@@ -45,6 +67,17 @@ def channels_last(x: np.ndarray) -> np.ndarray:
 def channels_first(x: np.ndarray) -> np.ndarray:
     """(N, H, W, C) memory as the logical (N, C, H, W) that kernels return."""
     return x.transpose(0, 3, 1, 2)
+
+
+def contiguous(x):
+    """See CONTRACTS["contiguous"]."""
+    if x.ndim == 4 and not x.flags.c_contiguous:
+        images = x.transpose(0, 2, 3, 1)
+        if images.flags.c_contiguous:
+            return swap_last(images, x.shape[2] * x.shape[3], x.shape[1]).reshape(x.shape)
+    y = fresh(x.shape, x.dtype)
+    y[...] = x
+    return y
 
 
 def taps_first(weight: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from numba import extending, float64, uint64
 from .jit import jit
 from .layout import channels_first, channels_last
 from .memory import fresh_like
-from .pool import run, run_blocks
+from .pool import run_blocks
 
 LOW = 0xFFFFFFFF
 PIECE = 2048  # numbers at a time: a few arrays of 16 KB
@@ -179,16 +179,17 @@ def _drop(x, y, start, stop, threshold, keep, stream):
 
 
 @jit
-def _drop_maps(x, y, n, words, threshold, keep):
-    """y[n] = x[n] / keep in the maps whose word says so, −0 in the others."""
+def _drop_maps(x, y, start, stop, words, threshold, keep):
+    """y[n] = x[n] / keep in the maps whose word says so, −0 in the others, for start ≤ n < stop."""
     zero = keep - keep
-    word = words[n]
-    for i in range(x.shape[1]):
-        for j in range(x.shape[2]):
-            xs, ys = x[n, i, j], y[n, i, j]
-            for c in range(xs.size):
-                value = xs[c] / keep + zero
-                ys[c] = value if word[c] >= threshold else -zero
+    for n in range(start, stop):
+        word = words[n]
+        for i in range(x.shape[1]):
+            for j in range(x.shape[2]):
+                xs, ys = x[n, i, j], y[n, i, j]
+                for c in range(xs.size):
+                    value = xs[c] / keep + zero
+                    ys[c] = value if word[c] >= threshold else -zero
 
 
 @jit
@@ -239,7 +240,8 @@ def dropout(x, p, key, draw, channels=False):
             return np.where(kept, x / keep + x.dtype.type(0), -x.dtype.type(0))
         images = channels_last(x)
         y = fresh_like(images)
-        run(lambda i: _drop_maps(images, y, i, words, threshold, keep), len(x))
+        few = max(1, (1 << 17) * len(x) // max(1, x.size))  # pictures to a task
+        run_blocks(lambda i, j: _drop_maps(images, y, i, j, words, threshold, keep), len(x), few)
         return channels_first(y)
     rows = channels_last(x) if x.ndim == 4 else np.ascontiguousarray(x)
     y = fresh_like(rows)

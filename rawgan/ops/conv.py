@@ -15,7 +15,7 @@ from rawgan import kernels
 from rawgan.engine import op
 from rawgan.kernels.errors import ShapeError
 from rawgan.ops.linear import same_dtype
-from rawgan.ops.reduce import sum as sum_
+from rawgan.ops.reduce import channel_sum
 from rawgan.ops.shape import as_input
 
 Pair = int | tuple[int, int]
@@ -69,14 +69,9 @@ def conv2d_weight(gy, x, weight_shape, stride, padding):
     return _conv2d_weight_grad(x, gy, kernel_size=weight_shape[2:], stride=stride, padding=padding)
 
 
-def _over_all_but_channels(gy):
-    # In two steps: one running sum over a whole batch of pictures would lose digits in float32.
-    return sum_(sum_(gy, axis=(2, 3)), axis=0)
-
-
 @_conv2d.rule("bias", formula="b̄ = Σ ȳ over all but channels")
 def conv2d_bias(gy):
-    return _over_all_but_channels(gy)
+    return channel_sum(gy)
 
 
 def conv2d(x, weight, bias=None, stride: Pair = 1, padding: Pair = 0):
@@ -115,7 +110,7 @@ def conv_transpose2d_weight(gy, x, weight_shape, stride, padding):
 
 @_conv_transpose2d.rule("bias", formula="b̄ = Σ ȳ over all but channels")
 def conv_transpose2d_bias(gy):
-    return _over_all_but_channels(gy)
+    return channel_sum(gy)
 
 
 def conv_transpose2d(x, weight, bias=None, stride: Pair = 1, padding: Pair = 0, output_padding: Pair = 0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rawgan import arrays, kernels
 from rawgan.engine import op
 from rawgan.kernels.errors import DTypeError, ShapeError
-from rawgan.ops.reduce import sum as sum_
+from rawgan.ops.reduce import channel_sum
 from rawgan.ops.shape import as_input, reshape, transpose
 
 
@@ -84,7 +84,7 @@ def dense_weight(gy, x):
 
 @_dense.rule("bias", formula="b̄ = Σₙ ȳ")
 def dense_bias(gy):
-    return sum_(gy, axis=0)
+    return channel_sum(gy)
 
 
 def dense(x, weight, bias=None):

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from rawgan import arrays
+from rawgan import arrays, kernels
 from rawgan.engine import op
 from rawgan.kernels.errors import ConfigError, ShapeError
 from rawgan.ops.arithmetic import indicator, raw
@@ -89,6 +89,17 @@ def mean(x, axis=None, keepdims=False):
     """Arithmetic mean over axes; ShapeError if there is nothing to average."""
     _refuse_empty("mean", x, axis)
     return _reduced("mean", _mean, x, axis, keepdims)
+
+
+@op("channel_sum")
+def channel_sum(xp, x):
+    """Σ x over all axes but 1, of x (N, C) or (N, C, H, W): a bias's gradient."""
+    return kernels.channel_sum(x)
+
+
+@channel_sum.rule("x", formula="x̄ = ȳ, repeated over all axes but 1")
+def channel_sum_x(gy, x_shape):
+    return broadcast_to(reshape(gy, (1, x_shape[1], *[1] * (len(x_shape) - 2))), x_shape)
 
 
 @op("var")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rawgan import arrays
+from rawgan import arrays, kernels
 from rawgan.engine import Tensor, op, tensor
 from rawgan.kernels.errors import DTypeError, ShapeError
 from rawgan.ops.arithmetic import raw
@@ -32,6 +32,8 @@ def whole_numbers(name: str, what: str, values: Any) -> tuple[int, ...]:
 @op("reshape", view=True)
 def _reshape(xp, x, *, shape):
     """The values in row-major order under another shape."""
+    if x.ndim == 4 and hasattr(x, "flags") and not x.flags.c_contiguous:
+        x = kernels.contiguous(x)  # pictures lie channels-last: NumPy would copy them number by number
     return xp.reshape(x, shape)
 
 

@@ -204,6 +204,8 @@ REFUSED = [
     ("dropout", (f4(3), 0.5, -1, 0, False), ConfigError, "key -1"),
     ("dropout", (f4(3), 0.5, 0, 2**64, False), ConfigError, "draw 18446744073709551616"),
     ("dropout", (f4(3), 0.5, 0, 0, True), ShapeError, r"\(3,\)"),
+    ("channel_sum", (f4(3),), ShapeError, r"x \(3,\)"),
+    ("contiguous", (words(3),), DTypeError, "uint32"),
     ("bce", (f4(3), f4(4)), ShapeError, r"predictions \(3,\), targets \(4,\)"),
     ("bce", (f4(3), f8(3)), DTypeError, "float64"),
     ("bce_with_logits", (f4(0), 1.0), ShapeError, "at least one element"),

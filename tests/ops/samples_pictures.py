@@ -24,6 +24,12 @@ def _matmul(c, name):
     return Case(name, [c.smooth(a), c.smooth(b)], public=ops.matmul)
 
 
+@sample("channel_sum", kernel=True)
+def _channel_sum(c, name):
+    shape = c.shape(4, 4) if c.flag() else c.shape(2, 2)
+    return Case(name, [c.smooth(shape)])
+
+
 @sample("dense", kernel=True)
 def _dense(c, name):
     n, i, o = c.side(), c.integer(1, 3), c.integer(1, 3)
