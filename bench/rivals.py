@@ -88,13 +88,15 @@ def leaky_relu_grad(gy, y, negative_slope):
     return aten.leaky_relu_backward(gy, y, negative_slope, True)
 
 
-def dropout(x, p, key, draw, channels):
+def dropout(x, p, key, draw, channels, negative_slope):
+    x = x if negative_slope == 1 else F.leaky_relu(x, negative_slope)
     return F.dropout2d(x, p) if channels and x.ndim == 4 else F.dropout(x, p)
 
 
-def dropout_grad(gy, y, p):
+def dropout_grad(gy, y, p, negative_slope):
     # PyTorch keeps a mask of bytes; here it is made on the way, which costs it little beside the pass itself.
-    return aten.native_dropout_backward(gy, (y != 0) | ~y.signbit(), 1 / (1 - p))
+    gh = aten.native_dropout_backward(gy, (y != 0) | ~y.signbit(), 1 / (1 - p))
+    return gh if negative_slope == 1 else aten.leaky_relu_backward(gh, y, negative_slope, True)
 
 
 def perceptron(x, weights, biases, slopes):

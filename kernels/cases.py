@@ -106,12 +106,24 @@ def _leaky_relu_grad(plane: str, rng: Generator) -> Arguments:
 
 
 def _dropout(plane: str, rng: Generator) -> Arguments:
-    return {"x": _activations(plane, rng), "p": 0.3, "key": 1, "draw": 2, "channels": False}
+    return {
+        "x": _activations(plane, rng),
+        "p": 0.3,
+        "key": 1,
+        "draw": 2,
+        "channels": False,
+        "negative_slope": 0.2,
+    }
 
 
 def _dropout_grad(plane: str, rng: Generator) -> Arguments:
     y = _activations(plane, rng)
-    return {"gy": _activations(plane, rng), "y": np.where(y < -0.5, np.float32(-0.0), y), "p": 0.3}
+    return {
+        "gy": _activations(plane, rng),
+        "y": np.where(y < -0.5, np.float32(-0.0), y),
+        "p": 0.3,
+        "negative_slope": 0.2,
+    }
 
 
 def _batch_norm(plane: str, rng: Generator) -> Arguments:

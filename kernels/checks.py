@@ -273,10 +273,13 @@ def leaky_relu_grad(gy: Array, y: Array, negative_slope: float) -> None:
     _floats("leaky_relu_grad", gy, y)
     if gy.shape != y.shape:
         _shapes("leaky_relu_grad", "gy and y of one shape", gy=gy, y=y)
+    _slope("leaky_relu_grad", negative_slope)
+
+
+def _slope(kernel: str, negative_slope: float) -> None:
     if negative_slope < 0:
         raise ConfigError(
-            f"leaky_relu_grad: got negative_slope {negative_slope}; takes 0 or more, "
-            "for the sign of y must tell the sign of x"
+            f"{kernel}: got negative_slope {negative_slope}; takes 0 or more, for y to have the sign of x"
         )
 
 
@@ -285,8 +288,11 @@ def _stream(kernel: str, key: int, draw: int) -> None:
         raise ConfigError(f"{kernel}: got key {key}, draw {draw}; takes integers from 0 to 2**64 - 1")
 
 
-def dropout(x: Array, p: float, key: int, draw: int, channels: bool = False) -> None:
+def dropout(
+    x: Array, p: float, key: int, draw: int, channels: bool = False, negative_slope: float = 1.0
+) -> None:
     _floats("dropout", x)
+    _slope("dropout", negative_slope)
     _stream("dropout", key, draw)
     if not 0 <= p < 1:
         raise ConfigError(f"dropout: got p = {p}; takes a share of at least 0 and below 1")
@@ -294,8 +300,9 @@ def dropout(x: Array, p: float, key: int, draw: int, channels: bool = False) -> 
         _shapes("dropout", "x (N, C, ...) for channels, (N, ...) for elements", x=x)
 
 
-def dropout_grad(gy: Array, y: Array, p: float) -> None:
+def dropout_grad(gy: Array, y: Array, p: float, negative_slope: float = 1.0) -> None:
     _floats("dropout_grad", gy, y)
+    _slope("dropout_grad", negative_slope)
     if gy.shape != y.shape:
         _shapes("dropout_grad", "two arrays of one shape", gy=gy, y=y)
     if not 0 <= p < 1:

@@ -255,10 +255,11 @@ _contract(
 _contract(
     "activation",
     "dropout_grad",
-    "gy y p",
-    "gy, and dropout's result y of the same shape -> gy / (1 − p), but 0 where y is −0.0, which was dropped.",
-    lambda gy, y, p: gy.size,
-    lambda gy, y, p: 3 * gy.nbytes,
+    "gy y p negative_slope",
+    "gy, and dropout's result y of the same shape -> gy / (1 − p), times negative_slope where y is not "
+    "above 0, but 0 where y is −0.0, which was dropped.",
+    lambda gy, y, p, negative_slope: gy.size,
+    lambda gy, y, p, negative_slope: 3 * gy.nbytes,
     {"float32": 0.0, "float64": 0.0},
 )
 _contract(
@@ -283,13 +284,13 @@ _contract(
 _contract(
     "random",
     "dropout",
-    "x p key draw channels",
-    "x of one or more axes, p in [0, 1) -> x / (1 − p) where Philox word e of (key, draw) is at least "
-    "round(p · 2³²), else −0.0; what is kept is never −0.0, so y tells which. e counts elements in "
-    "(N, H, W, C) order for four axes, else in C order; with channels=True it counts n · C + c, one decision "
-    "for a whole map.",
-    lambda x, p, key, draw, channels: x.size,
-    lambda x, p, key, draw, channels: 2 * x.nbytes,
+    "x p key draw channels negative_slope",
+    "x of one or more axes, p in [0, 1) -> leaky_relu(x, negative_slope) / (1 − p), slope 1 for none, where "
+    "Philox word e of (key, draw) is at least round(p · 2³²), else −0.0; what is kept is never −0.0, so y tells "
+    "which. e counts elements in (N, H, W, C) order for four axes, else in C order; with channels=True it counts "
+    "n · C + c, one decision for a whole map.",
+    lambda x, p, key, draw, channels, negative_slope: x.size,
+    lambda x, p, key, draw, channels, negative_slope: 2 * x.nbytes,
     {"float32": 0.0, "float64": 0.0},
 )
 _contract(

@@ -231,7 +231,17 @@ def leaky_relu_grad(rng: Generator) -> Arguments:
 def dropout(rng: Generator) -> Arguments:
     channels = bool(rng.integers(2))
     x = array(rng, _shape(rng, 2 if channels else 1), _dtype(rng))
-    return {"x": x, "p": float(rng.choice([0, 0.3, 0.5, 0.999])), **_key(rng), "channels": channels}
+    return {
+        "x": x,
+        "p": float(rng.choice([0, 0.3, 0.5, 0.999])),
+        **_key(rng),
+        "channels": channels,
+        **_slope(rng),
+    }
+
+
+def _slope(rng: Generator) -> Arguments:
+    return {"negative_slope": float(rng.choice([0, 0.2, 1]))}
 
 
 def dropout_grad(rng: Generator) -> Arguments:
@@ -239,7 +249,12 @@ def dropout_grad(rng: Generator) -> Arguments:
     y = array(rng, shape, dtype)
     y = np.where(rng.integers(3, size=shape) == 0, -np.zeros((), dtype), y)
     y = np.where(rng.integers(5, size=shape) == 0, np.zeros((), dtype), y)
-    return {"gy": array(rng, shape, dtype), "y": y, "p": float(rng.choice([0, 0.3, 0.5, 0.999]))}
+    return {
+        "gy": array(rng, shape, dtype),
+        "y": y,
+        "p": float(rng.choice([0, 0.3, 0.5, 0.999])),
+        **_slope(rng),
+    }
 
 
 def _targets(rng: Generator, shape: tuple[int, ...], dtype: Any) -> Any:

@@ -47,16 +47,17 @@ def leaky_relu_grad(gy, y, negative_slope):
 
 
 @jit
-def _dropout_grad(gy, y, gx, keep, dropped, start, stop):
-    """y holds the bits of the values, dropped those of −0."""
-    gys, ys, gxs = gy[start:stop], y[start:stop], gx[start:stop]
+def _dropout_grad(gy, y, bits, gx, keep, slope, dropped, start, stop):
+    """bits are those of y, dropped those of −0."""
+    gys, ys, signs, gxs = gy[start:stop], y[start:stop], bits[start:stop], gx[start:stop]
     zero = keep - keep
     for i in range(gys.size):
         value = gys[i] / keep
-        gxs[i] = zero if ys[i] == dropped else value
+        value = value if ys[i] > 0 else slope * value
+        gxs[i] = zero if signs[i] == dropped else value
 
 
-def dropout_grad(gy, y, p):
+def dropout_grad(gy, y, p, negative_slope=1.0):
     """See CONTRACTS["dropout_grad"]."""
     y = packed(y)
     gy = packed_like(gy, y)
@@ -64,6 +65,11 @@ def dropout_grad(gy, y, p):
     values = flat(y)
     assert values is not None  # packed
     bits = values.view(np.int32 if y.dtype == np.float32 else np.int64)
-    upstream, target, keep, dropped = flat(gy), flat(gx), y.dtype.type(1 - p), np.iinfo(bits.dtype).min
-    run_blocks(lambda start, stop: _dropout_grad(upstream, bits, target, keep, dropped, start, stop), y.size)
+    upstream, target, dropped = flat(gy), flat(gx), np.iinfo(bits.dtype).min
+    keep, slope = y.dtype.type(1 - p), y.dtype.type(negative_slope)
+
+    def task(start, stop):
+        _dropout_grad(upstream, values, bits, target, keep, slope, dropped, start, stop)
+
+    run_blocks(task, y.size)
     return gx

@@ -12,6 +12,7 @@ import numpy as np
 from llvmlite import ir
 from numba import extending, float64, uint64
 
+from .activation import leaky_relu
 from .jit import jit
 from .layout import channels_first, channels_last
 from .memory import fresh_like
@@ -167,19 +168,28 @@ def _uniforms(out, start, stop, stream):
 
 
 @jit
-def _drop(x, y, start, stop, threshold, keep, stream):
+def _rectified(value, slope):
+    """As `leaky_relu`: with slope 0 nothing is multiplied, as 0 · ∞ would be NaN."""
+    below = slope if slope == 0 else slope * value
+    return below if value <= 0 else value
+
+
+@jit
+def _drop(x, y, start, stop, threshold, keep, slope, stream):
     words = np.empty(PIECE, np.uint32)
     zero = keep - keep
     for first in range(start, stop, PIECE):
         xs, ys = x[first : min(stop, first + PIECE)], y[first : min(stop, first + PIECE)]
         _words(words[: (xs.size + 3) // 4 * 4], np.uint64(first // 4), stream)
         for i in range(xs.size):
-            value = xs[i] / keep + zero  # before the choice, so that the loop has no branch; −0 + 0 = 0
+            value = (
+                _rectified(xs[i], slope) / keep + zero
+            )  # before the choice, so that the loop has no branch; −0 + 0 = 0
             ys[i] = value if words[i] >= threshold else -zero
 
 
 @jit
-def _drop_maps(x, y, start, stop, words, threshold, keep):
+def _drop_maps(x, y, start, stop, words, threshold, keep, slope):
     """y[n] = x[n] / keep in the maps whose word says so, −0 in the others, for start ≤ n < stop."""
     zero = keep - keep
     for n in range(start, stop):
@@ -188,7 +198,7 @@ def _drop_maps(x, y, start, stop, words, threshold, keep):
             for j in range(x.shape[2]):
                 xs, ys = x[n, i, j], y[n, i, j]
                 for c in range(xs.size):
-                    value = xs[c] / keep + zero
+                    value = _rectified(xs[c], slope) / keep + zero
                     ys[c] = value if word[c] >= threshold else -zero
 
 
@@ -229,22 +239,22 @@ def philox_normal(out, key, draw):
     return _fill(_normals, out, key, draw)
 
 
-def dropout(x, p, key, draw, channels=False):
+def dropout(x, p, key, draw, channels=False, negative_slope=1.0):
     """See CONTRACTS["dropout"]."""
     threshold = round(p * 2**32)
-    keep = x.dtype.type(1 - p)
+    keep, slope = x.dtype.type(1 - p), x.dtype.type(negative_slope)
     if channels:
         words = philox_words(np.empty(x.shape[:2], np.uint32), key, draw)
         if x.ndim != 4:
             kept = (words >= threshold).reshape(*x.shape[:2], *[1] * (x.ndim - 2))
-            return np.where(kept, x / keep + x.dtype.type(0), -x.dtype.type(0))
+            return np.where(kept, leaky_relu(x, negative_slope) / keep + x.dtype.type(0), -x.dtype.type(0))
         images = channels_last(x)
         y = fresh_like(images)
         few = max(1, (1 << 17) * len(x) // max(1, x.size))  # pictures to a task
-        run_blocks(lambda i, j: _drop_maps(images, y, i, j, words, threshold, keep), len(x), few)
+        run_blocks(lambda i, j: _drop_maps(images, y, i, j, words, threshold, keep, slope), len(x), few)
         return channels_first(y)
     rows = channels_last(x) if x.ndim == 4 else np.ascontiguousarray(x)
     y = fresh_like(rows)
     source, target, stream = rows.reshape(-1), y.reshape(-1), _stream(key, draw)
-    run_blocks(lambda start, stop: _drop(source, target, start, stop, threshold, keep, stream), x.size)
+    run_blocks(lambda start, stop: _drop(source, target, start, stop, threshold, keep, slope, stream), x.size)
     return channels_first(y) if x.ndim == 4 else y

@@ -14,7 +14,7 @@ def leaky_relu_grad(gy, y, negative_slope):
     return np.asarray(np.where(y > 0, gy, gy * gy.dtype.type(negative_slope)))
 
 
-def dropout_grad(gy, y, p):
-    """gx = gy / (1 − p) where y was kept, 0 where it was dropped, which −0 tells."""
+def dropout_grad(gy, y, p, negative_slope=1.0):
+    """gx = gy / (1 − p), times the slope where y ≤ 0; but 0 where y was dropped, which −0 tells."""
     dropped = (y == 0) & np.signbit(y)
-    return np.where(dropped, gy.dtype.type(0), gy / gy.dtype.type(1 - p))
+    return np.where(dropped, gy.dtype.type(0), leaky_relu_grad(gy / gy.dtype.type(1 - p), y, negative_slope))

@@ -8,6 +8,8 @@ the counter (⌊e/4⌋, d) and the key, each a 64-bit number split into its low 
 
 import numpy as np
 
+from .activation import leaky_relu
+
 LOW = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
 
@@ -81,8 +83,9 @@ def philox_normal(out, key, draw):
     return out
 
 
-def dropout(x, p, key, draw, channels=False):
-    """y = x / (1 − p) where word e of the draw is at least p · 2³², else −0: nothing kept is ever −0.
+def dropout(x, p, key, draw, channels=False, negative_slope=1.0):
+    """y = h / (1 − p), h = leaky_relu(x), where word e of the draw is at least p · 2³², else −0, which
+    nothing kept ever is.
 
     Elements are counted in the order (N, H, W, C) for images, else in C order; with `channels` one word
     decides for a whole (n, c), counted n · C + c.
@@ -95,4 +98,5 @@ def dropout(x, p, key, draw, channels=False):
     else:
         word = _words(x.size, key, draw).reshape(x.shape)
     keep = word.astype(np.uint64) >= np.uint64(round(p * 2**32))
-    return np.where(keep, x / x.dtype.type(1 - p) + x.dtype.type(0), -x.dtype.type(0))
+    h = leaky_relu(x, negative_slope)
+    return np.where(keep, h / x.dtype.type(1 - p) + x.dtype.type(0), -x.dtype.type(0))

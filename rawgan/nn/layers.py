@@ -242,7 +242,13 @@ class Dropout(Module):
         self.p = number(f"{type(self).__name__}: p, the share to drop,", p, 0.0, 1.0)
 
     def forward(self, x: Any) -> Any:
-        return self._drop(x, self.p) if self.training and self.p != 0 else x
+        return self.after_relu(x, 1.0)
+
+    def after_relu(self, x: Any, negative_slope: float) -> Any:
+        """What becomes of a leaky ReLU's result, the ReLU's part done too; slope 1 for none."""
+        if self.training and self.p != 0:
+            return self._drop(x, self.p, negative_slope=negative_slope)
+        return x if negative_slope == 1 else ops.leaky_relu(x, negative_slope)
 
     def describe(self) -> str:
         return f"p={self.p}"

@@ -8,16 +8,19 @@ from typing import Any
 from rawgan import ops
 from rawgan.engine.mode import MODE
 from rawgan.kernels.errors import ConfigError
-from rawgan.nn.layers import Dense, LeakyReLU, ReLU
+from rawgan.nn.layers import Dense, Dropout, Dropout2d, LeakyReLU, ReLU
 from rawgan.nn.module import Module
+
+PLAIN = (Dense, ReLU, LeakyReLU, Dropout, Dropout2d)
 
 
 class Sequential(Module):
     """Layers one after another; names are their numbers, as in a PyTorch Sequential.
 
     Dense layers that follow each other, with or without (leaky) ReLUs between them, are computed as one
-    operation, `ops.perceptron`: the same numbers in less time. While the tape is watched, or where shapes or
-    dtypes do not fit, every layer runs by itself, so that messages name it.
+    operation, `ops.perceptron`, and so are a (leaky) ReLU and a dropout after it: the same numbers in less
+    time. While the tape is watched, or where shapes or dtypes do not fit, every layer runs by itself, so that
+    messages name it.
     """
 
     def __init__(self, *layers: Module):
@@ -38,11 +41,15 @@ class Sequential(Module):
         layers, i = self.layers, 0
         while i < len(layers):
             chain, after = _chain(layers, i)
-            if len(chain) > 1 and MODE.get().watch is None and _fits(x, chain):
+            watched = MODE.get().watch is not None
+            if len(chain) > 1 and not watched and _fits(x, chain):
                 x = ops.perceptron(
                     x, [d.weight for d, _ in chain], [d.bias for d, _ in chain], [s for _, s in chain]
                 )
                 i = after
+            elif not watched and (drop := _drop_after(layers, i)):
+                x = drop.after_relu(x, _slope(layers[i]))
+                i += 2
             else:
                 x = layers[i](x)
                 i += 1
@@ -67,16 +74,27 @@ def _chain(layers: list[Module], first: int) -> tuple[list[tuple[Dense, float]],
             case Dense() as dense:
                 chain.append((dense, 1.0))
             case ReLU() | LeakyReLU() as rectifier if chain and chain[-1][1] == 1.0:
-                slope = rectifier.negative_slope if isinstance(rectifier, LeakyReLU) else 0.0
-                chain[-1] = chain[-1][0], slope
+                chain[-1] = chain[-1][0], _slope(rectifier)
             case _:
                 return chain, i
     return chain, len(layers)
 
 
+def _slope(rectifier: Module) -> float:
+    return rectifier.negative_slope if isinstance(rectifier, LeakyReLU) else 0.0
+
+
+def _drop_after(layers: list[Module], i: int) -> Dropout | None:
+    """The dropout after a (leaky) ReLU at number i: both are one pass over memory."""
+    if i + 1 < len(layers) and isinstance(_plain(layers[i]), ReLU | LeakyReLU):
+        drop = _plain(layers[i + 1])
+        return drop if isinstance(drop, Dropout) else None
+    return None
+
+
 def _plain(layer: Module) -> Module | None:
     """The layer, if it is one of ours and its forward was not replaced."""
-    return layer if type(layer) in (Dense, ReLU, LeakyReLU) and "forward" not in layer.__dict__ else None
+    return layer if type(layer) in PLAIN and "forward" not in layer.__dict__ else None
 
 
 def _fits(x: Any, chain: list[tuple[Dense, float]]) -> bool:

@@ -64,9 +64,14 @@ def leaky_relu(x, negative_slope=0.2):
     >>> leaky_relu([-1.0, 2.0], 0.5)
     array([-0.5,  2. ], dtype=float32)
     """
+    return _leaky_relu(as_input(x), negative_slope=slope_of("leaky_relu", negative_slope))
+
+
+def slope_of(name, negative_slope):
+    """The slope of a leaky ReLU, refused where it is none."""
     if not 0 <= negative_slope < float("inf"):
-        raise ConfigError(f"leaky_relu: negative_slope is a number ≥ 0, got {negative_slope!r}")
-    return _leaky_relu(as_input(x), negative_slope=negative_slope)
+        raise ConfigError(f"{name}: negative_slope is a number ≥ 0, got {negative_slope!r}")
+    return negative_slope
 
 
 @op("relu")

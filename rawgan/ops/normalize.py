@@ -5,6 +5,7 @@ from __future__ import annotations
 from rawgan import kernels, rng
 from rawgan.engine import op
 from rawgan.kernels.errors import ConfigError, ShapeError
+from rawgan.ops.activation import slope_of
 from rawgan.ops.arithmetic import raw, sqrt
 from rawgan.ops.linear import same_dtype
 from rawgan.ops.reduce import mean as mean_
@@ -96,55 +97,61 @@ def batch_norm_fixed(x, scale, shift, mean, variance, eps):
 
 
 @op("dropout")
-def _dropout(xp, x, *, p, key, draw):
-    """x ⊙ mask / (1 − p), the mask drawn by Philox from (element, key, draw)."""
-    return kernels.dropout(x, p, key, draw, False)
+def _dropout(xp, x, *, p, key, draw, negative_slope):
+    """h ⊙ mask / (1 − p), h = leaky_relu(x), the mask drawn by Philox from (element, key, draw)."""
+    return kernels.dropout(x, p, key, draw, False, negative_slope)
 
 
-@_dropout.rule("x", formula="x̄ = ȳ ⊙ mask / (1 − p)")
-def dropout_x(gy, y, p):
-    return dropout_grad(gy, y=raw(y), p=p)
+@_dropout.rule("x", formula="x̄ = ȳ ⊙ mask ⊙ (1 where y > 0, else slope) / (1 − p)")
+def dropout_x(gy, y, p, negative_slope):
+    return dropout_grad(gy, y=raw(y), p=p, negative_slope=negative_slope)
 
 
 @op("dropout_grad")
-def dropout_grad(xp, gy, *, y, p):
-    """ȳ ⊙ mask / (1 − p), the mask read from y, which is −0 where x was dropped: its own gradient rule."""
-    return kernels.dropout_grad(gy, y, p)
+def dropout_grad(xp, gy, *, y, p, negative_slope):
+    """ȳ ⊙ mask ⊙ (1 where y > 0, else slope) / (1 − p), y = −0 where the mask is 0: its own gradient rule."""
+    return kernels.dropout_grad(gy, y, p, negative_slope)
 
 
-@dropout_grad.rule("gy", formula="ḡ = x̄ ⊙ mask / (1 − p)")
-def dropout_grad_gy(gx, y, p):
-    return dropout_grad(gx, y=y, p=p)
+@dropout_grad.rule("gy", formula="ḡ = x̄ ⊙ mask ⊙ (1 where y > 0, else slope) / (1 − p)")
+def dropout_grad_gy(gx, y, p, negative_slope):
+    return dropout_grad(gx, y=y, p=p, negative_slope=negative_slope)
 
 
 @op("dropout2d")
-def _dropout2d(xp, x, *, p, key, draw):
-    """x ⊙ mask / (1 − p), one decision for each channel of each example."""
-    return kernels.dropout(x, p, key, draw, True)
+def _dropout2d(xp, x, *, p, key, draw, negative_slope):
+    """h ⊙ mask / (1 − p), h = leaky_relu(x), one decision for each channel of each example."""
+    return kernels.dropout(x, p, key, draw, True, negative_slope)
 
 
-@_dropout2d.rule("x", formula="x̄ = ȳ ⊙ mask / (1 − p)")
-def dropout2d_x(gy, y, p):
-    return dropout_grad(gy, y=raw(y), p=p)
+@_dropout2d.rule("x", formula="x̄ = ȳ ⊙ mask ⊙ (1 where y > 0, else slope) / (1 − p)")
+def dropout2d_x(gy, y, p, negative_slope):
+    return dropout_grad(gy, y=raw(y), p=p, negative_slope=negative_slope)
 
 
-def _drop(name, operation, x, p, generator):
+def _drop(name, operation, x, p, generator, negative_slope):
     x = as_input(x)
     same_dtype(name, x=x)
     if not 0 <= p < 1:
         raise ConfigError(f"{name}: p is the share to drop, in [0, 1), got {p!r}")
     key, draw = (generator or rng.current()).next()
-    return operation(x, p=float(p), key=key, draw=draw)
+    return operation(x, p=float(p), key=key, draw=draw, negative_slope=slope_of(name, negative_slope))
 
 
-def dropout(x, p=0.5, generator=None):
-    """Zero each element with probability p and divide the rest by 1 − p (Srivastava et al. 2014)."""
-    return _drop("dropout", _dropout, x, p, generator)
+def dropout(x, p=0.5, generator=None, negative_slope=1.0):
+    """Zero each element with probability p and divide the rest by 1 − p (Srivastava et al. 2014).
+
+    negative_slope: of a leaky ReLU that is taken before, in the same pass; 1 for none.
+    """
+    return _drop("dropout", _dropout, x, p, generator, negative_slope)
 
 
-def dropout2d(x, p=0.5, generator=None):
-    """Zero whole channels (n, c) with probability p and divide the rest by 1 − p (Tompson et al. 2015)."""
+def dropout2d(x, p=0.5, generator=None, negative_slope=1.0):
+    """Zero whole channels (n, c) with probability p and divide the rest by 1 − p (Tompson et al. 2015).
+
+    negative_slope: of a leaky ReLU that is taken before, in the same pass; 1 for none.
+    """
     x = as_input(x)
     if len(x.shape) < 2:
         raise ShapeError(f"dropout2d: takes (N, C, ...), got shape {x.shape}")
-    return _drop("dropout2d", _dropout2d, x, p, generator)
+    return _drop("dropout2d", _dropout2d, x, p, generator, negative_slope)

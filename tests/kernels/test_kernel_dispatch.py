@@ -201,6 +201,8 @@ REFUSED = [
     ("dropout_grad", (f4(3), f4(4), 0.5), ShapeError, r"y \(4,\)"),
     ("dropout_grad", (f4(3), f8(3), 0.5), DTypeError, "float64"),
     ("dropout_grad", (f4(3), f4(3), 1.0), ConfigError, "p = 1.0"),
+    ("dropout", (f4(3), 0.5, 0, 0, False, -0.1), ConfigError, "-0.1"),
+    ("dropout_grad", (f4(3), f4(3), 0.5, -0.1), ConfigError, "-0.1"),
     ("dropout", (f4(3), 0.5, -1, 0, False), ConfigError, "key -1"),
     ("dropout", (f4(3), 0.5, 0, 2**64, False), ConfigError, "draw 18446744073709551616"),
     ("dropout", (f4(3), 0.5, 0, 0, True), ShapeError, r"\(3,\)"),

@@ -127,3 +127,17 @@ def test_changed_weights_are_noticed():
     net[2].weight.data -= 1.0
     with pytest.raises(rawgan.GradientError, match=r"inputs.*was changed"):
         y.backward()
+
+
+@pytest.mark.parametrize("drop", [nn.Dropout, nn.Dropout2d])
+@pytest.mark.parametrize("rectifier", [nn.ReLU, nn.LeakyReLU])
+def test_a_rectifier_and_a_dropout_are_one_kernel_both_ways(rectifier, drop, monkeypatch):
+    net = nn.Sequential(rectifier(), drop(0.5), nn.Tanh())
+    x = Tensor(np.random.default_rng(0).standard_normal((3, 4, 2, 2), np.float32), requires_grad=True)
+    names, y = calls(net, x, monkeypatch)
+    assert names == ["dropout"]
+    assert calls(net, x, monkeypatch)[1].data.tolist() != y.data.tolist()  # another mask
+    assert calls(net.eval(), x, monkeypatch)[0] == ["leaky_relu"]
+    replaced = nn.Sequential(rectifier(), drop(0.5)).train()
+    replaced[1].forward = lambda x: x
+    assert calls(replaced, x, monkeypatch)[0] == ["leaky_relu"]

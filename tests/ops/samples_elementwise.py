@@ -111,12 +111,12 @@ def _leaky_relu_grad(c, name):
 def _dropout(c, name, low=1):
     p, key, draw = c.pick([0.5, 0.0, 0.3]), c.integer(0, 2**62), c.integer(0, 2**62)
     function = getattr(ops, name)
-    x = c.smooth(c.shape(low, 4))
+    slope, x = c.pick([1.0, 0.0, 0.2]), c.away(c.shape(low, 4), 0.0)
     return Case(
         name,
         [x],
-        {"p": p, "key": key, "draw": draw},
-        lambda x: function(x, p, generator=Generator(key, draw)),
+        {"p": p, "key": key, "draw": draw, "negative_slope": slope},
+        lambda x: function(x, p, generator=Generator(key, draw), negative_slope=slope),
     )
 
 
@@ -124,7 +124,11 @@ def _dropout(c, name, low=1):
 def _dropout_grad(c, name):
     shape = c.shape()
     y = np.where(c.away(shape, 0.0) > 0.7, -0.0, c.smooth(shape))
-    return Case(name, [c.smooth(shape)], {"y": y, "p": c.pick([0.5, 0.0, 0.3])})
+    return Case(
+        name,
+        [c.smooth(shape)],
+        {"y": y, "p": c.pick([0.5, 0.0, 0.3]), "negative_slope": c.pick([1.0, 0.0, 0.2])},
+    )
 
 
 @sample("dropout2d", kernel=True)
