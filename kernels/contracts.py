@@ -286,9 +286,9 @@ _contract(
     "dropout",
     "x p key draw channels negative_slope",
     "x of one or more axes, p in [0, 1) -> leaky_relu(x, negative_slope) / (1 − p), slope 1 for none, where "
-    "Philox word e of (key, draw) is at least round(p · 2³²), else −0.0; what is kept is never −0.0, so y tells "
-    "which. e counts elements in (N, H, W, C) order for four axes, else in C order; with channels=True it counts "
-    "n · C + c, one decision for a whole map.",
+    "Philox word e of (key, draw) is at least round(p · 2³²), else −0.0; what is kept is never −0.0, so y "
+    "tells which. e counts elements in (N, H, W, C) order for four axes, else in C order; with channels=True "
+    "it counts n · C + c, one decision for a whole map.",
     lambda x, p, key, draw, channels, negative_slope: x.size,
     lambda x, p, key, draw, channels, negative_slope: 2 * x.nbytes,
     {"float32": 0.0, "float64": 0.0},
