@@ -100,13 +100,13 @@ class Fast:
     def _images(self, x):
         """u = U x."""
         u, into = self._u(), self.shape.into
-        transform(self.image, x, x[0].size, u, self.u_step, len(x), self.no_shift[:into], True)
+        transform(self.image, x, x[0].size, u, self.u_step, len(x), self.no_shift[:into])
         return u
 
     def _results(self, y):
         """d = D y."""
         d, out = self._d(), self.shape.out
-        transform(self.result, y, y[0].size, d, self.d_step, len(y), self.no_shift[:out], True)
+        transform(self.result, y, y[0].size, d, self.d_step, len(y), self.no_shift[:out])
         return d
 
     def _weights(self, weight, turned):

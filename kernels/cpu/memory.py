@@ -19,6 +19,7 @@ from .vector import LINE
 
 SMALL = 1 << 18  # bytes; smaller arrays come from NumPy, whose own memory is warm
 KEPT = 1 << 29  # bytes that may lie idle
+STREAMED = 1 << 20  # bytes of a result for which the second cache is too small
 
 _lock = threading.Lock()
 _buffers: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size, the size last asked for at the end
@@ -47,6 +48,11 @@ def fresh(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 def _aligned(buffer: np.ndarray) -> np.ndarray:
     """The buffer from its first cache line on: a vector that lies across two costs two loads."""
     return buffer[-buffer.ctypes.data % LINE :]
+
+
+def streams(target: np.ndarray) -> bool:
+    """Whether a result is written past the caches: one that they cannot keep, which begins with a line."""
+    return target.nbytes >= STREAMED and target.ctypes.data % LINE == 0
 
 
 def fresh_like(x: np.ndarray) -> np.ndarray:
