@@ -119,6 +119,14 @@ def perceptron_grad(gy, x, outputs, weights, slopes, wanted):
     return (gy, *found) if wanted[0] else tuple(found)
 
 
+def sigmoid_grad(gy, y):
+    return aten.sigmoid_backward(gy, y)
+
+
+def tanh_grad(gy, y):
+    return aten.tanh_backward(gy, y)
+
+
 def _with_slope(loss, x, t):
     x = x.detach().requires_grad_()
     with torch.enable_grad():
@@ -160,6 +168,8 @@ def adam(params, grads, ms, vs, lr, beta1, beta2, eps, step):
 CALLS: dict[str, Callable[..., Any]] = {
     "matmul": torch.matmul,
     "dense": F.linear,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
     **{
         call.__name__: call
         for call in (
@@ -177,6 +187,8 @@ CALLS: dict[str, Callable[..., Any]] = {
             leaky_relu_grad,
             dropout,
             dropout_grad,
+            sigmoid_grad,
+            tanh_grad,
             bce,
             bce_with_logits,
             perceptron,

@@ -159,6 +159,14 @@ def _gather(rng: Generator) -> Arguments:
     return {"x": _images(rng, BATCH, 64, 14, 14), "indices": _pooled_indices()}
 
 
+def _smooth(shape: tuple[int, ...], rng: Generator) -> Arguments:
+    return {"x": rng.standard_normal(shape, np.float32)}
+
+
+def _smooth_grad(shape: tuple[int, ...], rng: Generator) -> Arguments:
+    return {"gy": rng.standard_normal(shape, np.float32), "y": rng.random(shape, np.float32)}
+
+
 def _bce(shape: tuple[int, ...], rng: Generator) -> Arguments:
     return {"p": rng.random(shape, np.float32), "t": 1.0}
 
@@ -201,7 +209,7 @@ DENSE = [
 ]
 # N, then the widths of the MLP pair and of the ring pair.
 CHAINS = [(128, 100, 128, 128, 784), (128, 784, 128, 128, 1), (256, 16, 128, 128, 2), (256, 2, 128, 128, 1)]
-VERDICTS = [(128, 1), (128, 784)]
+VERDICTS = [(128, 1), (128, 784)]  # and generated pictures
 SIZES = (12_800, 1_000_000)
 # Sizes of a player's parameters: the ring's generator, the MNIST DCGAN's.
 PARAMETERS = {
@@ -228,6 +236,10 @@ CASES: dict[str, dict[str, Callable[[Generator], Arguments]]] = {
     "leaky_relu_grad": _over(_leaky_relu_grad, PLANES),
     "dropout": _over(_dropout, PLANES),
     "dropout_grad": _over(_dropout_grad, PLANES),
+    "sigmoid": _over(_smooth, VERDICTS),
+    "sigmoid_grad": _over(_smooth_grad, VERDICTS),
+    "tanh": _over(_smooth, VERDICTS),
+    "tanh_grad": _over(_smooth_grad, VERDICTS),
     "bce": _over(_bce, VERDICTS),
     "bce_with_logits": _over(_bce_with_logits, VERDICTS),
     "philox_words": _over(partial(_philox, np.uint32), SIZES),

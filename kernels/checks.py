@@ -309,6 +309,28 @@ def dropout_grad(gy: Array, y: Array, p: float, negative_slope: float = 1.0) -> 
         raise ConfigError(f"dropout_grad: got p = {p}; takes a share of at least 0 and below 1")
 
 
+def sigmoid(x: Array) -> None:
+    _floats("sigmoid", x)
+
+
+def sigmoid_grad(gy: Array, y: Array) -> None:
+    _alike("sigmoid_grad", gy, y)
+
+
+def tanh(x: Array) -> None:
+    _floats("tanh", x)
+
+
+def tanh_grad(gy: Array, y: Array) -> None:
+    _alike("tanh_grad", gy, y)
+
+
+def _alike(kernel: str, gy: Array, y: Array) -> None:
+    _floats(kernel, gy, y)
+    if gy.shape != y.shape:
+        _shapes(kernel, "two arrays of one shape", gy=gy, y=y)
+
+
 def _verdicts(kernel: str, x: Array, t: Any) -> None:
     _floats(kernel, x)
     if not isinstance(t, int | float):

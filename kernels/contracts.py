@@ -263,6 +263,38 @@ _contract(
     {"float32": 0.0, "float64": 0.0},
 )
 _contract(
+    "sigmoid",
+    "sigmoid",
+    "x",
+    "x of any shape -> 1 / (1 + e^−x), x being taken as at least −87 in float32.",
+    lambda x: 12 * x.size,
+    lambda x: 2 * x.nbytes,
+)
+_contract(
+    "sigmoid",
+    "sigmoid_grad",
+    "gy y",
+    "gy, and sigmoid's result y of the same shape -> gy · y (1 − y).",
+    lambda gy, y: 3 * gy.size,
+    lambda gy, y: 3 * gy.nbytes,
+)
+_contract(
+    "sigmoid",
+    "tanh",
+    "x",
+    "x of any shape -> tanh x.",
+    lambda x: 14 * x.size,
+    lambda x: 2 * x.nbytes,
+)
+_contract(
+    "sigmoid",
+    "tanh_grad",
+    "gy y",
+    "gy, and tanh's result y of the same shape -> gy · (1 − y²).",
+    lambda gy, y: 3 * gy.size,
+    lambda gy, y: 3 * gy.nbytes,
+)
+_contract(
     "loss",
     "bce",
     "p t",

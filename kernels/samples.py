@@ -257,6 +257,20 @@ def dropout_grad(rng: Generator) -> Arguments:
     }
 
 
+def sigmoid(rng: Generator) -> Arguments:
+    x = array(rng, _shape(rng), _dtype(rng))
+    x *= x.dtype.type(10.0 ** rng.integers(-2, 4))
+    return {"x": x}
+
+
+def sigmoid_grad(rng: Generator) -> Arguments:
+    shape, dtype = _shape(rng), _dtype(rng)
+    return {"gy": array(rng, shape, dtype), "y": array(rng, shape, dtype)}
+
+
+tanh, tanh_grad = sigmoid, sigmoid_grad
+
+
 def _targets(rng: Generator, shape: tuple[int, ...], dtype: Any) -> Any:
     return float(rng.choice([0, 0.25, 1])) if rng.integers(2) else np.asarray(array(rng, shape, dtype) % 1)
 

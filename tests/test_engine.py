@@ -84,7 +84,7 @@ def test_frozen_weights_cost_nothing(monkeypatch):
         return h._node.saved
 
     saved = step()
-    assert calls == ["conv2d", "dense", "matmul", "conv_transpose2d"]
+    assert calls == ["conv2d", "contiguous", "dense", "matmul", "conv_transpose2d"]
     assert "x" not in saved
     calls.clear()
     w.requires_grad = True

@@ -11,10 +11,15 @@ from rawgan.ops.reduce import sum as sum_
 from rawgan.ops.shape import as_input, reshape, whole_numbers
 
 
+def _array(gy, y):
+    """A gradient as an array: NumPy makes scalars of arrays without axes."""
+    return gy if type(gy) is type(y) else arrays.namespace(y).asarray(gy)
+
+
 @op("tanh")
 def tanh(xp, x):
     """Hyperbolic tangent: values in (−1, 1)."""
-    return xp.tanh(x)
+    return kernels.tanh(x)
 
 
 @tanh.rule("x", formula="x̄ = ȳ ⊙ (1 − y²)")
@@ -22,18 +27,25 @@ def tanh_x(gy, y):
     return gy * (1 - y * y)
 
 
+@tanh.fuse
+def tanh_fused(gy, wanted, y):
+    return (kernels.tanh_grad(_array(gy, y), y),)
+
+
 @op("sigmoid")
 def sigmoid(xp, x):
     """σ(x) = 1 / (1 + e^−x): values in (0, 1); never overflows."""
-    lowest = -87.0 if x.dtype == xp.float32 else -708.0  # e^87 and e^708 are still finite
-    y = xp.exp(-xp.maximum(x, lowest))
-    y += 1
-    return 1 / y
+    return kernels.sigmoid(x)
 
 
 @sigmoid.rule("x", formula="x̄ = ȳ ⊙ y ⊙ (1 − y)")
 def sigmoid_x(gy, y):
     return gy * y * (1 - y)
+
+
+@sigmoid.fuse
+def sigmoid_fused(gy, wanted, y):
+    return (kernels.sigmoid_grad(_array(gy, y), y),)
 
 
 @op("softplus")

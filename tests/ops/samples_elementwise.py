@@ -66,10 +66,10 @@ _unary("negate", Choices.smooth)
 _unary("exp", Choices.smooth)
 _unary("log", Choices.positive)
 _unary("sqrt", Choices.positive)
-_unary("tanh", Choices.smooth)
+_unary("tanh", Choices.smooth, kernel=True)
 _unary("abs", lambda c, s: c.away(s, 0.0), analytic=False)  # |x| is not analytic
-_unary("sigmoid", lambda c, s: 2 * c.away(s, 0.0), analytic=False)  # written with |x| and x ≥ 0
-_unary("softplus", lambda c, s: 2 * c.away(s, 0.0), analytic=False)
+_unary("sigmoid", lambda c, s: 2 * c.away(s, 0.0), kernel=True)
+_unary("softplus", lambda c, s: 2 * c.away(s, 0.0), kernel=True)
 _unary("relu", lambda c, s: c.away(s, 0.0), kernel=True)
 
 
