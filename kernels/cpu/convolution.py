@@ -5,8 +5,9 @@ matrix times the weights. `_scatter` is its adjoint: it adds the rows of such a 
 that a transposed convolution is a product followed by `_scatter`, with nothing multiplied by the zeros
 between strides. A window's row of taps is one run of channels-last memory.
 
-In float32, images of one or three channels are left to `thin.py`, and shapes for which an algorithm with
-fewer products is known and pays to `fast.py`. float64 is always done here.
+Windows of one pixel, or of the whole image, need no copies. In float32, images of one or three channels are
+left to `thin.py`, and shapes for which an algorithm with fewer products is known and pays to `fast.py`.
+float64 is always done here.
 
 Images are taken in chunks that depend on the shapes alone, so results do not depend on the number of threads.
 """
@@ -18,6 +19,7 @@ from . import thin
 from .fast import Fast, Shape, fast
 from .jit import jit
 from .layout import channels_first, channels_last, swap_last, taps_first
+from .linear import dense, matmul
 from .memory import fresh, scratch
 from .pool import run, run_blocks, single_threaded_blas
 
@@ -82,6 +84,11 @@ def _scatter(windows, y, bias, start, stop, q_size, step, origin, taps):
                 r += 1
 
 
+def _windows_lie_apart(image, kernel, stride, padding) -> bool:
+    """Whether the windows are channels-last memory as it is: a kernel of one pixel, or of the whole image."""
+    return padding == (0, 0) and (kernel == image or (kernel == (1, 1) and stride == (1, 1)))
+
+
 def _chunk(images: int, places: int, row_bytes: int) -> int:
     """Images to a chunk."""
     wanted = -(-CHUNK_ROWS // max(1, places))
@@ -106,8 +113,12 @@ def conv2d(x, weight, bias, stride=(1, 1), padding=(0, 0)):
         return channels_first(quick.conv2d(channels_last(x), weight, bias))
     if thin.pays(c, o, x.dtype):
         return channels_first(thin.conv2d(channels_last(x), weight, bias, (p, q), stride, padding))
+    matrix = taps_first(weight)
+    if _windows_lie_apart((h, w), (kh, kw), stride, padding):
+        return channels_first(
+            dense(channels_last(x).reshape(n * p * q, -1), matrix, bias).reshape(n, p, q, o)
+        )
     images = channels_last(x).reshape(n, h, w * c)
-    matrix = taps_first(weight).T
     y = fresh((n, p, q, o), x.dtype)
     rows = y.reshape(n * p * q, o)
     taps = kh * kw * c
@@ -119,7 +130,7 @@ def conv2d(x, weight, bias, stride=(1, 1), padding=(0, 0)):
         windows = scratch("windows", ((stop - start) * p * q, taps), x.dtype)
         _gather(images, windows, start, stop, *geometry)
         part = rows[start * p * q : stop * p * q]
-        np.matmul(windows, matrix, out=part)
+        np.matmul(windows, matrix.T, out=part)
         if bias is not None:
             np.add(part, bias, out=part)
 
@@ -136,8 +147,14 @@ def conv_transpose2d(x, weight, bias, stride=(1, 1), padding=(0, 0), output_padd
     out_w = conv_transpose_output_size(w, kw, stride[1], padding[1], output_padding[1])
     if quick := _fast(x, weight.shape, (out_h, out_w), (h, w), stride, padding):
         return channels_first(quick.conv_transpose2d(channels_last(x), weight, bias))
+    if thin.transpose_pays(x, o):
+        image = out_h, out_w
+        return channels_first(thin.conv_transpose2d(channels_last(x), weight, bias, image, stride, padding))
     rows = channels_last(x).reshape(n * h * w, c)
     matrix = taps_first(weight)
+    if _windows_lie_apart((out_h, out_w), (kh, kw), stride, padding):
+        shift = None if bias is None else np.tile(bias, kh * kw)
+        return channels_first(dense(rows, matrix.T, shift).reshape(n, out_h, out_w, o))
     shift = np.zeros(o, x.dtype) if bias is None else np.ascontiguousarray(bias)
     y = fresh((n, out_h, out_w, o), x.dtype)
     images = y.reshape(n, out_h, out_w * o)
@@ -166,9 +183,13 @@ def conv2d_weight_grad(x, gy, kernel_size, stride=(1, 1), padding=(0, 0)):
         return swap_last(gw, kh * kw, c).reshape(o, c, kh, kw)
     if thin.pays(c, o, x.dtype):
         return thin.conv2d_weight_grad(channels_last(x), channels_last(gy), (kh, kw), stride, padding)
+    rows, taps = channels_last(gy).reshape(n * p * q, o), kh * kw * c
+    if p * q == 1 and _windows_lie_apart(
+        (h, w), (kh, kw), stride, padding
+    ):  # else the sum is long: by groups
+        gw = matmul(rows.T, channels_last(x).reshape(n * p * q, taps))
+        return swap_last(gw, kh * kw, c).reshape(o, c, kh, kw)
     images = channels_last(x).reshape(n, h, w * c)
-    rows = channels_last(gy).reshape(n * p * q, o)
-    taps = kh * kw * c
     geometry = (q, (stride[0], stride[1] * c), (padding[0], padding[1] * c), (kh, kw * c))
     group = max(1, -(-n // GROUPS))
     chunk = min(group, max(1, CHUNK_BYTES // max(1, p * q * taps * x.itemsize)))

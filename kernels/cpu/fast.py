@@ -17,6 +17,7 @@ from .memory import fresh, scratch
 from .planes import multiply, packed
 from .prepared import prepared
 from .transform import BLOCK, compiled, joined, transform
+from .vector import LANES
 
 GAIN = 1.5
 ROWS = 16
@@ -42,7 +43,7 @@ class Shape:
         Transforms and memory cost about what a third of the products would, so fewer are to be at least
         1.5 times fewer; a matrix product of fewer rows than ROWS waits for its weights.
         """
-        if self.into % BLOCK or self.out % BLOCK:
+        if any(channels % LANES or channels < BLOCK for channels in (self.into, self.out)):
             return None
         found = algorithm(self.image, self.plane, self.kernel, self.stride, self.padding)
         direct = self.plane[0] * self.plane[1] * self.kernel[0] * self.kernel[1]

@@ -158,7 +158,8 @@ def _images(number, place):
     values[: BLOCK + LINE // 4] = 0  # value 0 is zero
     room = aligned(address(values))
     for n in range(number * words[STEP], min(words[IMAGES], (number + 1) * words[STEP])):
-        for c in range(0, words[CHANNELS], BLOCK):
+        for block in range(0, words[CHANNELS], BLOCK):
+            c = min(block, words[CHANNELS] - BLOCK)  # the last may do again what the one before did
             image = words[SOURCE] + 4 * (n * words[SOURCE_STEP] + c)
             result = words[TARGET] + 4 * (n * words[TARGET_STEP] + c)
             added = words[SHIFT] + 4 * c
@@ -186,8 +187,8 @@ def _entry():
 def transform(steps, source, source_step, target, target_step, images, shift):
     """target = the programs of source, for each image and channel, on all threads.
 
-    The steps between images count floats. There are a multiple of BLOCK channels; shift[channel] is added to
-    outputs.
+    The steps between images count floats. There are BLOCK channels or more, a multiple of LANES;
+    shift[channel] is added to outputs.
     """
     runs, *tables, size = steps
     step = max(1, -(-images // PARTS))

@@ -10,6 +10,7 @@ from rawgan.kernels.checks import conv_transpose_output_size
 from rawgan.kernels.cpu import bilinear, fast
 from rawgan.kernels.cpu.fast import Fast, Shape
 from rawgan.kernels.cpu.transform import BLOCK
+from rawgan.kernels.cpu.vector import LANES
 from rawgan.kernels.reference import convolution as reference
 
 TOLERANCE = 1e-5  # of the largest output, the contract's
@@ -24,7 +25,7 @@ def shapes(draw):
         max(s, k - 2 * p) + draw(st.integers(0, 6)) for k, s, p in zip(kernel, stride, padding, strict=True)
     )
     plane = tuple((n + 2 * p - k) // s + 1 for n, k, s, p in zip(image, kernel, stride, padding, strict=True))
-    into, out = (BLOCK * draw(st.integers(1, 2)) for _ in range(2))
+    into, out = (BLOCK + LANES * draw(st.integers(0, 5)) for _ in range(2))
     return Shape(draw(st.integers(1, 5)), into, out, image, plane, kernel, stride, padding)
 
 
@@ -96,7 +97,7 @@ def shape(**changes):
         ({}, "F(4x4, 2x2)"),
         ({"images": 1}, None),
         ({"into": 3}, None),
-        ({"out": 100}, None),
+        ({"out": 101}, None),
         ({"image": (4, 4), "plane": (1, 1), "stride": (1, 1), "padding": (0, 0)}, None),
         ({"image": (9, 9), "plane": (9, 9), "kernel": (1, 1), "stride": (1, 1), "padding": (0, 0)}, None),
     ],
