@@ -56,6 +56,8 @@ def rebuild(description: dict[str, Any]) -> Module:
     args, keywords = description.get("args", []), description.get("keywords", {})
     if not isinstance(args, list) or not isinstance(keywords, dict):
         raise ConfigError(f"{kind.__name__}: its arguments are a list and a dict, got {args!r}, {keywords!r}")
+    if odd := description.keys() - {"layer", "args", "keywords"}:
+        raise ConfigError(f"{kind.__name__}: a layer's description has no {min(odd)!r}")
     try:
         return kind(*map(_layer, args), **{k: _layer(v) for k, v in keywords.items()})
     except TypeError as error:  # too many, too few, or of other names

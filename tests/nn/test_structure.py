@@ -53,3 +53,8 @@ def test_a_class_of_ones_own_is_named_but_not_built():
 def test_unknown_layers(description):
     with pytest.raises(ConfigError, match="there is no layer"):
         rebuild(description)
+
+
+def test_a_key_that_no_description_has():
+    with pytest.raises(ConfigError, match="Dense: a layer's description has no 'arg'"):
+        rebuild({"layer": "Dense", "args": [2, 3], "arg": []})
