@@ -94,10 +94,10 @@ def train(
     if saved is not None:
         compare_config(saved, config, FREE)
         if epochs is None and steps is None:
-            epochs, steps = saved.get("epochs"), saved.get("steps")
+            epochs, steps = saved["epochs"], saved["steps"]
     total, epochs, steps = plan.length(chosen, source, epochs, steps)
     often = {"checkpoint_every": max(1, min(500, total // 20)), "sample_every": max(1, total // 20)}
-    often |= {key: saved[key] for key in often if saved and key in saved}
+    often |= {key: saved[key] for key in often if saved}
     every = often | given
     config = plan.as_json(config | {"epochs": epochs, "steps": steps, **every})
     with contextlib.ExitStack() as stack:

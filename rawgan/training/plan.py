@@ -4,42 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from rawgan import data, nn, recipes
-from rawgan.kernels.errors import CheckpointError, ConfigError
+from rawgan.kernels.errors import ConfigError
 from rawgan.nn.structure import describe
+from rawgan.training.config import ELSEWHERE, check
 from rawgan.training.rundir import RunDirectory
 from rawgan.training.step import Trainer
-
-
-def _counts(value: Any) -> bool:
-    return type(value) is int and value >= 1
-
-
-def _is(kind: type) -> Callable[[Any], bool]:
-    return lambda value: type(value) is kind
-
-
-# What a run's config.json must hold: key -> (what it takes, whether a value fits).
-SAVED: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "recipe": ("a recipe's name", _is(str)),
-    "settings": ("an object", _is(dict)),
-    "data": ("an object", _is(dict)),
-    "data.name": ("a name", _is(str)),
-    "data.shape": ("a list of sizes", lambda v: type(v) is list and all(map(_counts, v))),
-    "data.fingerprint": ("a text", _is(str)),
-    "networks": ("an object", _is(dict)),
-    "seed": ("a whole number", _is(int)),
-    "epochs": ("a whole number from 1 on, or null", lambda v: v is None or _counts(v)),
-    "steps": ("a whole number from 1 on, or null", lambda v: v is None or _counts(v)),
-    "checkpoint_every": ("a whole number from 1 on", lambda v: v is None or _counts(v)),
-    "sample_every": ("a whole number from 1 on", lambda v: v is None or _counts(v)),
-}
 
 
 def refuse_unknown(recipe: Any, settings: Mapping[str, Any], keywords: Collection[str]) -> None:
@@ -59,20 +34,9 @@ def saved_config(out: Any) -> dict[str, Any] | None:
     """What the run in `out` was started with; None where no run has begun."""
     if not RunDirectory.exists(out):
         return None
-    config = RunDirectory.open(out).config
-    data_, networks = (config.get(key) for key in ("data", "networks"))
-    parts = config | {
-        f"{key}.{name}": value
-        for key, part in (("data", data_), ("networks", networks))
-        if isinstance(part, dict)
-        for name, value in part.items()
-    }
-    for key, (takes, fits) in SAVED.items():
-        if not fits(parts.get(key)):
-            raise CheckpointError(
-                f"{Path(out, 'config.json')}: {key} takes {takes}, got {parts.get(key)!r}; restore it"
-            )
-    return config
+    directory = RunDirectory.open(out)
+    check(directory.config, directory.config_path)
+    return directory.config
 
 
 def recipe_for(
@@ -113,7 +77,7 @@ def recipe_for(
 
 def source_for(given: Any, data_dir: Any, plan: recipes.Recipe, saved: dict | None) -> Any:
     if given is None:
-        given = saved["data"].get("name") if saved else plan.data
+        given = saved["data"]["name"] if saved else plan.data
         if saved and given not in data.names():
             raise ConfigError(f"this run trains on data of your own ({given!r}): give it again as data=")
     return data.load(given, data_dir=data_dir)
@@ -127,11 +91,7 @@ def own_networks(
 
 def config_of(plan: recipes.Recipe, source: Any, seed: int, trainer: Trainer) -> dict[str, Any]:
     """Everything that decides the result."""
-    settings = {
-        f.name: getattr(plan, f.name)
-        for f in dataclasses.fields(plan)
-        if f.name not in ("data", "epochs", "steps")
-    }
+    settings = {f.name: getattr(plan, f.name) for f in dataclasses.fields(plan) if f.name not in ELSEWHERE}
     config = {
         "recipe": plan.name,
         "settings": settings,

@@ -13,6 +13,7 @@ from rawgan.kernels.errors import CheckpointError, ConfigError, RawganError
 from rawgan.nn.structure import rebuild
 from rawgan.settings import whole_number
 from rawgan.training import checkpoint, history
+from rawgan.training.config import check
 from rawgan.training.rundir import RunDirectory
 from rawgan.training.step import Trainer
 
@@ -76,7 +77,7 @@ def load(
     """The run saved in a run directory (its newest whole checkpoint) or in a file of `Run.save`.
 
     generator, discriminator: for networks whose classes are not rawgan's own; their weights are overwritten.
-    Raises CheckpointError where there is no run, or none that is whole.
+    Raises CheckpointError where there is no run, none that is whole, or a configuration changed by hand.
     """
     for name, network in (("generator", generator), ("discriminator", discriminator)):
         if network is not None and not isinstance(network, nn.Module):
@@ -86,7 +87,7 @@ def load(
         found = directory.latest_checkpoint()
         if found is None:
             raise CheckpointError(f"{path}: the run has no checkpoint yet; train longer")
-        values, meta, config = found.arrays, found.meta, directory.config
+        values, meta, config, source = found.arrays, found.meta, directory.config, directory.config_path
         rows = {k: v[: found.step] for k, v in history.read(directory.history_path).items()}
         where = directory.path
     else:
@@ -95,23 +96,31 @@ def load(
             raise CheckpointError(
                 f"{path}: is a checkpoint without its configuration; give the run directory that it is from"
             )
-        config, where = meta["config"], None
+        config, source, where = meta["config"], Path(path), None
         rows = {name: values[f"history.{name}"] for name in history.COLUMNS if f"history.{name}" in values}
-    device = arrays.resolve(device)  # outside the try: a device that is missing is no fault of the file
+    check(config, source)
+    device = arrays.resolve(device)
+    networks = (
+        generator or _rebuilt("generator", config, source),
+        discriminator or _rebuilt("discriminator", config, source),
+    )
+    recipe = recipes.make(config["recipe"], **config["settings"])
+    try:
+        trainer = Trainer(recipe, config["data"]["shape"], None, config["seed"], device, networks)
+        trainer.restore(values, meta)
+    except (RawganError, MemoryError) as error:  # such as a description without layers
+        raise CheckpointError(f"{path}: {error}") from error
+    return Run(trainer, config, rows, where)
+
+
+def _rebuilt(player: str, config: dict[str, Any], source: Path) -> nn.Module:
+    """The network as its description says; CheckpointError with the place where that cannot be built."""
     try:
         with rng.use_generator(rng.Generator()):  # initial values are drawn, but not from the caller's stream
-            networks = (
-                generator or rebuild(config["networks"]["generator"]),
-                discriminator or rebuild(config["networks"]["discriminator"]),
-            )
-        recipe = recipes.make(config["recipe"], **config["settings"])
-        shape = tuple(config["data"]["shape"])
-        trainer = Trainer(recipe, shape, None, config["seed"], device, networks)
-        trainer.restore(values, meta)
-    except CheckpointError:
-        raise
+            return rebuild(config["networks"][player])
     except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(f"{source}: networks.{player}: {error}") from error
     except (LookupError, TypeError, AttributeError, ValueError, MemoryError, RawganError) as error:
-        raise CheckpointError(f"{path}: the saved configuration cannot be used ({error!r})") from error
-    return Run(trainer, config, rows, where)
+        raise CheckpointError(
+            f"{source}: networks.{player} cannot be built ({error!r}); restore it"
+        ) from error

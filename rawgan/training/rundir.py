@@ -125,6 +125,10 @@ class RunDirectory:
         self.close()
 
     @property
+    def config_path(self) -> Path:
+        return self.path / CONFIG
+
+    @property
     def history_path(self) -> Path:
         return self.path / "history.csv"
 

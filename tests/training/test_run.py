@@ -181,8 +181,8 @@ def test_what_is_no_run_is_a_checkpoint_error(runs, tmp_path):
         tmp_path / "text": "cut short or not a",
         tmp_path / "arrays.npz": "PyTorch or pickle|not a",
         tmp_path / "plain": "without its configuration; give the run directory",
-        tmp_path / "null": "configuration cannot be used",
-        tmp_path / "list": "configuration cannot be used",
+        tmp_path / "null": "configuration is an object, got None",
+        tmp_path / "list": r"configuration is an object, got \[1\]",
         out / "history.csv": "cut short or not a",
         out / "checkpoints": "not the folder of a run",
         out / "checkpoints" / "step-00000003.safetensors": "give the run directory that it is from",
@@ -220,6 +220,56 @@ def test_a_missing_history_is_a_checkpoint_error(runs, tmp_path):
     out = copied(runs["mlp"][1], tmp_path / "run")
     (out / "history.csv").unlink()
     with pytest.raises(rawgan.CheckpointError, match=r"history\.csv"):
+        rawgan.load(out, device="cpu")
+
+
+GONE = object()
+BY_HAND = [  # of a run of mlp: what is edited, to what, and what is said of it
+    ("seed", -1, r"seed takes a whole number in \[0, 2\*\*64\), got -1"),
+    ("seed", 2**64, "seed takes .*, got 18446744073709551616"),
+    ("seed", GONE, "seed is missing"),
+    ("recipe", "mpl", "recipe takes one of mlp, .*, got 'mpl'"),
+    ("recipe", "custom", "a run of 'custom' has no 'settings.hidden'"),
+    ("settings", [], r"settings takes an object, got \[\]"),
+    ("settings.hidden", "x", "settings: mlp: hidden is a whole number ≥ 1, got 'x'"),
+    ("settings.hidden", GONE, "settings.hidden is missing"),
+    ("settings.hiden", 4, "a run of 'mlp' has no 'settings.hiden'"),
+    ("data.shape", "x", "data.shape takes a list of sizes, got 'x'"),
+    ("data.name", GONE, "data.name is missing"),
+    ("data.path", "x", "a run of 'mlp' has no 'data.path'"),
+    ("networks.generator", GONE, "networks.generator is missing"),
+    ("networks.encoder", {}, "a run of 'mlp' has no 'networks.encoder'"),
+    ("steps", GONE, "steps is missing"),
+    ("steps", None, "one of epochs and steps takes a number, the other null, got None and None"),
+    ("epochs", 2, "one of epochs and steps takes a number, the other null, got 2 and 3"),
+    ("sample_every", 0, "sample_every takes a whole number from 1 on, got 0"),
+    ("note", "mine", "a run of 'mlp' has no 'note'; remove it"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), BY_HAND)
+def test_a_config_changed_by_hand_is_refused_alike_by_load_and_resume(key, value, message, runs, tmp_path):
+    out = copied(runs["mlp"][1], tmp_path / "run")
+    config = json.loads((out / "config.json").read_text())
+    *way, last = key.split(".")
+    inner = config[way[0]] if way else config
+    if value is GONE:
+        del inner[last]
+    else:
+        inner[last] = value
+    (out / "config.json").write_text(json.dumps(config))
+    with pytest.raises(rawgan.CheckpointError, match=rf"run/config\.json: {message}") as loading:
+        rawgan.load(out, device="cpu")
+    with pytest.raises(rawgan.CheckpointError) as resuming:
+        rawgan.train(out=out, resume=True, device="cpu", progress=False)
+    assert str(resuming.value) == str(loading.value)
+
+
+def test_a_description_changed_by_hand_is_named(runs, tmp_path):
+    out = copied(runs["mlp"][1], tmp_path / "run")
+    text = (out / "config.json").read_text()
+    (out / "config.json").write_text(text.replace("Flatten", "Flaten"))
+    with pytest.raises(rawgan.CheckpointError, match=r"config\.json: networks\.discriminator: .* 'Flaten'"):
         rawgan.load(out, device="cpu")
 
 
