@@ -52,6 +52,10 @@ class Weighted(Module):
         """The layer's map with a given weight in place of its own."""
         raise TypeError(f"{type(self).__name__} does not define affine()")
 
+    def _without_bias(self) -> str:
+        """How `describe` ends: nothing where there is a bias, as by default."""
+        return ", bias=False" if self.bias is None else ""
+
     def forward(self, x: Any) -> Any:
         return self.affine(x, self.weight)
 
@@ -68,7 +72,7 @@ class Dense(Weighted):
         return ops.dense(x, weight, self.bias)
 
     def describe(self) -> str:
-        return f"{self.weight.shape[1]}, {self.weight.shape[0]}"
+        return f"{self.weight.shape[1]}, {self.weight.shape[0]}{self._without_bias()}"
 
 
 class Conv2d(Weighted):
@@ -97,7 +101,8 @@ class Conv2d(Weighted):
 
     def describe(self) -> str:
         out, into, kh, kw = self.weight.shape
-        return f"{into}, {out}, kernel_size=({kh}, {kw}), stride={self.stride}, padding={self.padding}"
+        window = f"kernel_size=({kh}, {kw}), stride={self.stride}, padding={self.padding}"
+        return f"{into}, {out}, {window}{self._without_bias()}"
 
 
 class ConvTranspose2d(Weighted):
@@ -127,7 +132,9 @@ class ConvTranspose2d(Weighted):
 
     def describe(self) -> str:
         into, out, kh, kw = self.weight.shape
-        return f"{into}, {out}, kernel_size=({kh}, {kw}), stride={self.stride}, padding={self.padding}"
+        window = f"kernel_size=({kh}, {kw}), stride={self.stride}, padding={self.padding}"
+        extra = f", output_padding={self.output_padding}" if any(self.output_padding) else ""
+        return f"{into}, {out}, {window}{extra}{self._without_bias()}"
 
 
 class BatchNorm(Module):

@@ -238,6 +238,23 @@ def test_repr_shows_the_tree():
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Dense(2, 3)",
+        "Dense(2, 3, bias=False)",
+        "Conv2d(1, 2, kernel_size=(3, 4), stride=(2, 1), padding=(0, 1))",
+        "Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1), padding=(0, 0), bias=False)",
+        "ConvTranspose2d(1, 2, kernel_size=(3, 3), stride=(1, 2), padding=(0, 0))",
+        "ConvTranspose2d(1, 2, kernel_size=(3, 3), stride=(1, 2), padding=(0, 0), output_padding=(0, 1))",
+        "ConvTranspose2d(2, 1, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1), output_padding=(1, 1), "
+        "bias=False)",
+    ],
+)
+def test_repr_of_a_layer_with_weights_makes_it_again(text):
+    assert repr(eval(text, vars(nn))) == text
+
+
 @pytest.mark.parametrize("name", ROWS)
 @given(data=st.data())
 @settings(max_examples=5)
