@@ -122,6 +122,7 @@ def test_no_public_name_is_left_out():
 
 @pytest.mark.parametrize("name", WITHOUT_SETTINGS)
 def test_layers_without_settings_take_none(name):
+    assert written(getattr(nn, name)) == ""
     getattr(nn, name)()
     with pytest.raises(TypeError):
         getattr(nn, name)(1)

@@ -18,15 +18,22 @@ from rawgan.engine.tensor import real
 from rawgan.kernels.errors import ConfigError, DTypeError, ShapeError
 
 
-class Module:
+class Recorded:
+    """Remembers the arguments that it was made with, for rawgan.nn.structure.
+
+    A class apart, since in the class that defines `__init__`, `inspect.signature` would prefer `__new__`.
+    """
+
+    _made_with: tuple[tuple, dict[str, Any]]
+
+    def __new__(cls, *args: Any, **keywords: Any) -> Any:
+        made = object.__new__(cls)
+        object.__setattr__(made, "_made_with", (args, keywords))
+        return made
+
+
+class Module(Recorded):
     """Base of every layer and network."""
-
-    _made_with: tuple[tuple, dict[str, Any]]  # the constructor's arguments (rawgan.nn.structure)
-
-    def __new__(cls, *args: Any, **keywords: Any) -> Module:
-        module = object.__new__(cls)
-        object.__setattr__(module, "_made_with", (args, keywords))
-        return module
 
     def __init__(self) -> None:
         self.training = True
