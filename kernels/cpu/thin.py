@@ -1,189 +1,289 @@
-"""Convolution of images with one or three channels, and its weight gradient: windows read where they lie.
+"""Convolutions between images of one to four channels and deeper ones: windows read where they lie.
 
 A window of such an image has few numbers (25 or 48 in the networks here), so a product over windows is
-short, and copying them out first takes as long. Here each image is copied once into a frame of zeros; the
-window of place (p, q) is at fixed offsets from its corner there, and a tile of the product (`gemm.py`) reads
-the windows of six places of a row in step, or for the weights six taps of a row's windows.
+short, and copying them out first takes as long. Here each image is copied once into a frame of zeros, in
+which number i of the window of place r is at places[r] + taps[i]: two short tables, with which a tile of the
+product (`gemm.py`) reads the windows of six places in step, or for the weights six taps of many windows.
 
-In ms of one core at batch 128, with windows copied out and without: conv2d "1@28 - 64@14 5x5" 3.4, 1.1;
-"3@32 - 64@16 4x4" 5.3, 2.5, which is 80 Gflop/s; their weight gradients 2.7, 1.3 and 4.5, 3.1.
+The other way, from deep images to thin ones, each pixel times the weights is a row of such a window, and a
+pixel of the result the sum of a few numbers of neighbouring rows. The product of one image stays in the
+nearest caches, with a kernel's rows as long as a whole number of strides; then the rows of the result are
+written from left to right, a stride at a time, each as a sum of vectors with nothing read back.
 """
+
+from functools import cache
 
 import numpy as np
 from numba import types
+from numba.np.numpy_support import carray
 
-from .gemm import WIDE, pack, panels_shape, sums_in_registers, tile_rows
-from .jit import jit
+from .gemm import NO, WIDE, pack, panels_shape, sums_in_registers, tile_rows
+from .jit import entry, jit
 from .layout import taps_first
 from .memory import fresh
-from .pool import run
-from .vector import INT, address, intrinsic, keep, pointer
+from .team import arguments, run_parts
+from .vector import INT, LANES, VECTOR, address, floats, intrinsic, keep, load, pointer, store
 
 CHANNELS = 4  # images of more have windows long enough for a product over copies
-IMAGES = 4  # to a task
+IMAGES = 4  # to a part
 GROUPS = 8  # partial sums of a weight gradient
+DEEP = 64  # places whose sums stay in registers: their output gradients fit the nearest cache
+NO_BIAS = np.empty(0, np.float32)
+
+# What a part of the work is told: addresses; counts of images, places, numbers to a window, outputs.
+X, B, Y, PLACES, TAPS, N, COUNT, K, OUT = range(9)
+H, W, DOWN, ACROSS, TOP, LEFT = range(9, 15)  # the image, its frame, where it lies there
+BIAS, HIGH, WIDTH, STRIDE, UNIT, KERNEL, UNITS = range(15, 22)  # of `_spread`
 
 
 def pays(channels: int, out: int, dtype: np.dtype) -> bool:
-    """Whether conv2d of such an image and as many output channels belongs here."""
+    """Whether convolutions of such images to as many output channels, or their gradients, belong here."""
     return dtype == np.float32 and channels <= CHANNELS and out % WIDE == 0
 
 
-@intrinsic(prefer_literal=True)
-def _windows(typingctx, rows, k, x, x_step, offsets, b, c, c_step):
-    """A tile whose row r has its number i at x + r · x_step + offsets[i]; b begins with the bias."""
-    count = rows.literal_value
-
-    def generate(context, builder, signature, args):
-        _, k, x, x_step, offsets, b, c, c_step = args
-        x, b, c = (pointer(builder, p) for p in (x, b, c))
-        offsets = builder.inttoptr(offsets, INT.as_pointer())
-        heads = [builder.gep(x, [builder.mul(INT(r), x_step)]) for r in range(count)]
-
-        def along(i):
-            return builder.load(builder.gep(offsets, [i]))
-
-        first = builder.gep(b, [INT(WIDE)])
-        sums_in_registers(builder, k, heads, along, first, INT(WIDE), b, INT(0), c, c_step)
-        return context.get_dummy_value()
-
-    return types.void(rows, *[types.int64] * 7), generate
+def transpose_pays(x: np.ndarray, channels: int) -> bool:
+    """Whether conv_transpose2d from x to as many channels belongs here."""
+    return x.dtype == np.float32 and channels <= CHANNELS and x.size > 0
 
 
 @intrinsic(prefer_literal=True)
-def _taps(typingctx, rows, k, x, x_step, offsets, gy, gy_step, c):
-    """c += a tile over k places side by side: row r of A has its number i at x + offsets[r] + i · x_step."""
+def _tile(typingctx, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step):
+    """C = start + A B for `rows` rows and WIDE columns, A's row r and column i at x + heads[r] + along[i]."""
     count = rows.literal_value
 
     def generate(context, builder, signature, args):
-        _, k, x, x_step, offsets, gy, gy_step, c = args
-        x, gy, c = (pointer(builder, p) for p in (x, gy, c))
-        offsets = builder.inttoptr(offsets, INT.as_pointer())
-        places = [builder.load(builder.gep(offsets, [INT(r)])) for r in range(count)]
-        heads = [builder.gep(x, [place]) for place in places]
+        _, k, x, heads, along, b, b_step, start, start_step, c, c_step = args
+        x, b, start, c = (pointer(builder, p) for p in (x, b, start, c))
+        heads, along = (builder.inttoptr(p, INT.as_pointer()) for p in (heads, along))
+        firsts = [builder.gep(x, [builder.load(builder.gep(heads, [INT(r)]))]) for r in range(count)]
 
-        def along(i):
-            return builder.mul(i, x_step)
+        def place(i):
+            return builder.load(builder.gep(along, [i]))
 
-        sums_in_registers(builder, k, heads, along, gy, gy_step, c, gy_step, c, gy_step)
+        sums_in_registers(builder, k, firsts, place, b, b_step, start, start_step, c, c_step)
         return context.get_dummy_value()
 
-    return types.void(rows, *[types.int64] * 7), generate
+    return types.void(rows, *[types.int64] * 10), generate
 
 
 @jit
-def _frame(x, n, frame, origin):
+def _sums(rows, k, x, heads, along, b, b_step, start, start_step, c, c_step):
+    if rows == 6:
+        _tile(6, k, x, heads, along, b, b_step, start, start_step, c, c_step)
+    elif rows == 4:
+        _tile(4, k, x, heads, along, b, b_step, start, start_step, c, c_step)
+    elif rows == 2:
+        _tile(2, k, x, heads, along, b, b_step, start, start_step, c, c_step)
+    else:
+        _tile(1, k, x, heads, along, b, b_step, start, start_step, c, c_step)
+
+
+@jit
+def _multiply(x, words, y):
+    """y = bias + the windows at x times the packed weights."""
+    k, out = words[K], words[OUT]
+    i = 0
+    while i < words[COUNT]:
+        rows = tile_rows(words[COUNT] - i)
+        for left in range(0, out, WIDE):
+            b = words[B] + 4 * left * (k + 1)
+            heads, to = words[PLACES] + 8 * i, y + 4 * (i * out + left)
+            _sums(rows, k, x, heads, words[TAPS], b + 4 * WIDE, WIDE, b, NO, to, out)
+        i += rows
+
+
+@jit
+def _into_frame(words, n, frame):
     """Puts image n into its frame of zeros, without the last rows and columns that no window sees."""
-    high = max(0, min(x.shape[1], frame.shape[0] - origin[0]))
-    wide = max(0, min(x.shape[2], frame.shape[1] - origin[1]))
+    x = carray(floats(words[X] + 4 * n * words[H] * words[W]), (words[H], words[W]))
+    high = max(0, min(x.shape[0], frame.shape[0] - words[TOP]))
+    wide = max(0, min(x.shape[1], frame.shape[1] - words[LEFT]))
     for i in range(high):
-        inside, seen = frame[origin[0] + i, origin[1] : origin[1] + wide], x[n, i, :wide]
+        inside, seen = frame[words[TOP] + i, words[LEFT] : words[LEFT] + wide], x[i, :wide]
         for j in range(inside.size):
             inside[j] = seen[j]
 
 
-@jit
-def _correlate(x, gy, total, offsets, frame_shape, step, origin, start, stop):
-    """total[tap, o] = the sum over images start ... stop − 1 of windows times gy; see `_convolve`."""
-    _, p_size, q_size, out = gy.shape
-    frame = np.zeros(frame_shape, np.float32)
-    total[:] = 0
-    for n in range(start, stop):
-        _frame(x, n, frame, origin)
-        for p in range(p_size):
-            corner = address(frame) + 4 * (p * step[0] * frame_shape[1])
-            t = 0
-            while t < len(total):
-                rows = tile_rows(len(total) - t)
-                for left in range(0, out, WIDE):
-                    row = address(gy) + 4 * (((n * p_size + p) * q_size) * out + left)
-                    to = address(total) + 4 * (t * out + left)
-                    places = address(offsets) + 8 * t
-                    if rows == 6:
-                        _taps(6, q_size, corner, step[1], places, row, out, to)
-                    elif rows == 4:
-                        _taps(4, q_size, corner, step[1], places, row, out, to)
-                    elif rows == 2:
-                        _taps(2, q_size, corner, step[1], places, row, out, to)
-                    else:
-                        _taps(1, q_size, corner, step[1], places, row, out, to)
-                t += rows
+def _convolve_part(number, place):
+    """y[n] = the convolution of x[n], for IMAGES images."""
+    words = arguments(place)
+    frame = np.zeros((words[DOWN], words[ACROSS]), np.float32)
+    for n in range(number * IMAGES, min(words[N], (number + 1) * IMAGES)):
+        _into_frame(words, n, frame)
+        _multiply(address(frame), words, words[Y] + 4 * n * words[COUNT] * words[OUT])
     keep(frame)
 
 
-@jit
-def _convolve(x, panels, y, offsets, frame_shape, step, origin, start, stop):
-    """y[n] = the convolution of x[n], (H, W · C), for start ≤ n < stop; y is (N, P, Q, O).
+def _correlate_part(number, place):
+    """total[tap, o] = the sum over one group of images of windows times output gradients."""
+    words = arguments(place)
+    count, k, out = words[COUNT], words[K], words[OUT]
+    total = words[Y] + 4 * number * k * out
+    carray(floats(total), (k * out,))[:] = 0
+    frame = np.zeros((words[DOWN], words[ACROSS]), np.float32)
+    x = address(frame)
+    group = -(-words[N] // GROUPS)
+    for n in range(number * group, min(words[N], (number + 1) * group)):
+        _into_frame(words, n, frame)
+        for first in range(0, count, DEEP):
+            depth = min(DEEP, count - first)
+            gy = words[B] + 4 * (n * count + first) * out
+            for left in range(0, out, WIDE):
+                t = 0
+                while t < k:
+                    rows = tile_rows(k - t)
+                    heads, along = words[TAPS] + 8 * t, words[PLACES] + 8 * first
+                    to = total + 4 * (t * out + left)
+                    _sums(rows, depth, x, heads, along, gy + 4 * left, out, to, out, to, out)
+                    t += rows
+    keep(frame)
 
-    frame_shape, step, origin: rows and numbers of the frame, between windows, and before the image.
+
+@intrinsic
+def _sum_at(typingctx, count, x, places, start, to):
+    """The vector at `to` = the one at `start` + those at x + places[i] for i < count."""
+
+    def generate(context, builder, signature, args):
+        count, x, places, start, to = args
+        x, start, to = (pointer(builder, p) for p in (x, start, to))
+        places = builder.inttoptr(places, INT.as_pointer())
+        first = load(builder, start, INT(0))
+        before = builder.block
+        head, body, after = (builder.function.append_basic_block(name) for name in ("next", "add", "done"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        i, total = builder.phi(INT), builder.phi(VECTOR)
+        builder.cbranch(builder.icmp_signed("<", i, count), body, after)
+        builder.position_at_end(body)
+        more = builder.fadd(total, load(builder, x, builder.load(builder.gep(places, [i]))))
+        following = builder.add(i, INT(1))
+        builder.branch(head)
+        for phi, begun, later in ((i, INT(0), following), (total, first, more)):
+            phi.add_incoming(begun, before)
+            phi.add_incoming(later, body)
+        builder.position_at_end(after)
+        store(builder, total, to, INT(0))
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5), generate
+
+
+@jit
+def _spread(words, products, line, reach, y):
+    """Writes an image: its pixel is bias + the sum of the numbers of `products` that fall on it.
+
+    A row of `products` has KERNEL rows of UNITS units, a unit being UNIT floats: the channels of STRIDE
+    pixels. line, reach: room for a row of the image and its margins, and for places.
     """
-    _, p_size, q_size, out = y.shape
-    k = panels.shape[1] - 1
-    frame = np.zeros(frame_shape, np.float32)
-    places = address(offsets)
-    for n in range(start, stop):
-        _frame(x, n, frame, origin)
-        for p in range(p_size):
-            q = 0
-            while q < q_size:
-                rows = tile_rows(q_size - q)
-                corner = address(frame) + 4 * (p * step[0] * frame_shape[1] + q * step[1])
-                for left in range(0, out, WIDE):
-                    b = address(panels) + 4 * (left // WIDE) * (k + 1) * WIDE
-                    to = address(y) + 4 * (((n * p_size + p) * q_size + q) * out + left)
-                    if rows == 6:
-                        _windows(6, k, corner, step[1], places, b, to, out)
-                    elif rows == 4:
-                        _windows(4, k, corner, step[1], places, b, to, out)
-                    elif rows == 2:
-                        _windows(2, k, corner, step[1], places, b, to, out)
-                    else:
-                        _windows(1, k, corner, step[1], places, b, to, out)
-                q += rows
-    keep(frame)
+    h, w, out, unit, units = words[H], words[W], words[OUT], words[UNIT], words[UNITS]
+    size = words[WIDTH]
+    for i in range(words[HIGH]):
+        from_top = i + words[TOP]
+        seen = 0
+        for a in range(from_top % words[STRIDE], words[KERNEL], words[STRIDE]):
+            p = (from_top - a) // words[STRIDE]
+            if 0 <= p < h:
+                reach[seen] = p * w * out + a * units * unit
+                seen += 1
+        for u in range(1, units):
+            for s in range(seen):
+                reach[u * seen + s] = reach[s] + u * (unit - out)
+        t = 0
+        while t * unit < words[LEFT] + size:
+            first = min(units, max(0, t - w + 1))
+            count = max(0, min(units, t + 1) - first) * seen
+            for v in range(0, unit, LANES):
+                x, to = products + 4 * (t * out + v), address(line) + 4 * (t * unit + v)
+                _sum_at(count, x, address(reach) + 8 * first * seen, words[BIAS] + 4 * v, to)
+            t += 1
+        row, shown = carray(floats(y + 4 * i * size), (size,)), line[words[LEFT] : words[LEFT] + size]
+        for j in range(row.size):
+            row[j] = shown[j]
+
+
+def _spread_part(number, place):
+    """y[n] = the transposed convolution of x[n], for IMAGES images."""
+    words = arguments(place)
+    products = np.empty(words[COUNT] * words[OUT] + LANES, np.float32)
+    line = np.empty(words[LEFT] + words[WIDTH] + words[UNIT] + LANES, np.float32)
+    reach = np.empty(words[KERNEL] * words[UNITS], np.int64)
+    for n in range(number * IMAGES, min(words[N], (number + 1) * IMAGES)):
+        _multiply(words[X] + 4 * n * words[COUNT] * words[K], words, address(products))
+        _spread(words, address(products), line, reach, words[Y] + 4 * n * words[HIGH] * words[WIDTH])
+    keep(products)
+
+
+@cache
+def _entries():
+    return entry(_convolve_part), entry(_correlate_part), entry(_spread_part)
 
 
 @jit
-def _pack(weight, bias, panels):
-    pack(weight, True, bias, panels)
+def _pack(b, transposed, bias, panels):
+    pack(b, transposed, bias, panels)
 
 
-def _geometry(channels, kernel, plane, stride, padding):
-    """(offsets, frame, step, origin) of `_convolve`."""
+def _packed(b, transposed, k, out, bias=None):
+    panels = np.empty(panels_shape(k, out), np.float32)
+    _pack(b, transposed, NO_BIAS if bias is None else np.ascontiguousarray(bias), panels)
+    return panels
+
+
+@cache
+def _tables(channels, kernel, plane, stride):
+    """(places, taps, rows and numbers to a row of the frame)."""
     down, across = ((n - 1) * s + k for n, s, k in zip(plane, stride, kernel, strict=True))
-    frame = (down, across * channels)
-    offsets = (np.arange(kernel[0])[:, None] * frame[1] + np.arange(kernel[1] * channels)).ravel()
-    return offsets, frame, (stride[0], stride[1] * channels), (padding[0], padding[1] * channels)
+    row = across * channels
+    taps = np.arange(kernel[0])[:, None] * row + np.arange(kernel[1] * channels)
+    places = np.arange(plane[0])[:, None] * stride[0] * row + np.arange(plane[1]) * stride[1] * channels
+    return places.ravel(), taps.ravel(), (down, row)
+
+
+def _words(x, b, y, kernel, plane, stride, padding):
+    """What `_convolve_part` and `_correlate_part` are told; the last axis of y is that of outputs."""
+    n, h, w, c = x.shape
+    places, taps, frame = _tables(c, tuple(kernel), tuple(plane), tuple(stride))
+    arrays = (array.ctypes.data for array in (x, b, y, places, taps))
+    return *arrays, n, places.size, taps.size, y.shape[-1], h, w * c, *frame, padding[0], padding[1] * c
 
 
 def conv2d(x, weight, bias, plane, stride, padding):
     """x (N, H, W, C) -> (N, P, Q, O), both channels-last; plane is (P, Q)."""
-    n, h, w, c = x.shape
-    out, _, *kernel = weight.shape
-    panels = np.empty(panels_shape(kernel[0] * kernel[1] * c, out), np.float32)
-    _pack(taps_first(weight), np.empty(0, np.float32) if bias is None else np.ascontiguousarray(bias), panels)
-    y = fresh((n, *plane, out), x.dtype)
-    images = x.reshape(n, h, w * c)
-    geometry = _geometry(c, kernel, plane, stride, padding)
-
-    def task(i):
-        _convolve(images, panels, y, *geometry, i * IMAGES, min(n, (i + 1) * IMAGES))
-
-    run(task, -(-n // IMAGES))
+    out, c, *kernel = weight.shape
+    panels = _packed(taps_first(weight), True, kernel[0] * kernel[1] * c, out, bias)
+    y = fresh((len(x), *plane, out), x.dtype)
+    run_parts(_entries()[0], _words(x, panels, y, kernel, plane, stride, padding), -(-len(x) // IMAGES))
     return y
 
 
 def conv2d_weight_grad(x, gy, kernel, stride, padding):
     """x (N, H, W, C), gy (N, P, Q, O), both channels-last -> (O, C, kh, kw)."""
-    n, h, w, c = x.shape
+    n, _, _, c = x.shape
     out = gy.shape[3]
-    images = x.reshape(n, h, w * c)
-    geometry = _geometry(c, kernel, gy.shape[1:3], stride, padding)
-    group = max(1, -(-n // GROUPS))
-    totals = np.zeros((-(-n // group), kernel[0] * kernel[1] * c, out), np.float32)
-
-    def task(i):
-        _correlate(images, gy, totals[i], *geometry, i * group, min(n, (i + 1) * group))
-
-    run(task, len(totals))
+    parts = -(-n // max(1, -(-n // GROUPS)))
+    totals = np.empty((parts, kernel[0] * kernel[1] * c, out), np.float32)
+    run_parts(_entries()[1], _words(x, gy, totals, kernel, gy.shape[1:3], stride, padding), parts)
     return np.ascontiguousarray(totals.sum(0).reshape(*kernel, c, out).transpose(3, 2, 0, 1))
+
+
+def conv_transpose2d(x, weight, bias, image, stride, padding):
+    """x (N, P, Q, I) -> (N, H, W, O), both channels-last; image is (H, W)."""
+    n, h, w, k = x.shape
+    _, out, kh, kw = weight.shape
+    units = -(-kw // stride[1])
+    unit = stride[1] * out
+    columns = kh * units * unit
+    matrix = np.zeros((k, -(-columns // WIDE) * WIDE), np.float32)
+    rows = matrix[:, :columns].reshape(k, kh, units * stride[1], out)
+    rows[:, :, :kw] = weight.transpose(0, 2, 3, 1)
+    panels = _packed(matrix, False, k, matrix.shape[1])
+    shift = np.zeros((-(-unit // LANES) * LANES + LANES) // out * out + out, np.float32)
+    if bias is not None:
+        shift.reshape(-1, out)[:] = bias
+    y = fresh((n, *image, out), x.dtype)
+    places, taps = np.arange(h * w) * k, np.arange(k)
+    addresses = (array.ctypes.data for array in (x, panels, y, places, taps))
+    sizes = n, h * w, k, matrix.shape[1], h, w, 0, 0, padding[0], padding[1] * out
+    words = *addresses, *sizes, shift.ctypes.data, image[0], image[1] * out, stride[0], unit, kh, units
+    run_parts(_entries()[2], words, -(-n // IMAGES))
+    return y
