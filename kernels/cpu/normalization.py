@@ -1,37 +1,108 @@
 """Batch normalisation over rows (pixels) of channels.
 
-Each block of the matrix is read once for its mean and sum of squared deviations; blocks are merged by Chan,
-Golub and LeVeque's formula ("Updating formulae and a pairwise algorithm", 1979), in float64 and in a fixed
-order.
+The matrix is cut into blocks that the second cache keeps, by its shape alone. Rows of few channels are taken
+several at a time as one row, so that loops are long. Each block gives a mean and a sum of squared deviations;
+blocks are merged by Chan, Golub and LeVeque's formula ("Updating formulae and a pairwise algorithm", 1979).
+
+Sums are of RUN numbers in float32, and of such sums in float64. Nothing is lost by that, because it is
+differences that are added: to the block's first row for the mean, to the mean for the squares.
 """
 
+from functools import cache
+from math import gcd
+
 import numpy as np
+from numba.np.numpy_support import carray
 
-from .jit import jit
+from ..reference import normalization as reference
+from .jit import entry, jit
 from .layout import channels_first, channels_last
-from .memory import fresh_like
-from .pool import run
+from .memory import fresh_like, scratch
+from .team import arguments, run_parts
+from .vector import doubles, floats
 
-COLUMNS = 512
-VALUES = 1 << 16
+WIDTH = 512
+VALUES = 1 << 16  # floats to a block
+RUN = 16  # numbers added in float32
+
+# What a part of the work is told: steps, the cut, and addresses.
+STEPS, CHANNELS, ROWS, COLUMNS, HEIGHT, EPS, SUMS, LINES, X, RESULT, SCALE, MEAN, VAR = range(13)
+SHIFT, GY, GSCALE, GSHIFT = 13, 13, 14, 15
+SUM, MERGE, APPLY = 1, 2, 4
+
+
+@jit
+def _differences(x, first, last, left, right, shift, total):
+    """total = Σ (x − shift) over rows first ... last − 1, columns left ... right − 1."""
+    short = np.empty(right - left, np.float32)
+    for j in range(total.size):
+        total[j] = 0.0
+    for start in range(first, last, RUN):
+        for j in range(short.size):
+            short[j] = 0
+        for i in range(start, min(last, start + RUN)):
+            row = x[i, left:right]
+            for j in range(row.size):
+                short[j] += row[j] - shift[j]
+        for j in range(short.size):
+            total[j] += short[j]
+
+
+@jit
+def _squares(x, first, last, left, right, shift, total):
+    """total = Σ (x − shift)²."""
+    short = np.empty(right - left, np.float32)
+    for j in range(total.size):
+        total[j] = 0.0
+    for start in range(first, last, RUN):
+        for j in range(short.size):
+            short[j] = 0
+        for i in range(start, min(last, start + RUN)):
+            row = x[i, left:right]
+            for j in range(row.size):
+                d = row[j] - shift[j]
+                short[j] += d * d
+        for j in range(short.size):
+            total[j] += short[j]
 
 
 @jit
 def _moments(x, first, last, left, right, total, squares):
-    """Σ x and Σ (x − the block's mean)² of rows first ... last − 1, columns left ... right − 1."""
-    total, squares = total[left:right], squares[left:right]
-    total[:] = 0.0
-    squares[:] = 0.0
-    for i in range(first, last):
-        row = x[i, left:right]
-        for j in range(row.size):
-            total[j] += row[j]
-    mean = total / (last - first)
-    for i in range(first, last):
-        row = x[i, left:right]
-        for j in range(row.size):
-            d = row[j] - mean[j]
-            squares[j] += d * d
+    """Σ x and Σ (x − the block's mean)²."""
+    shift = np.empty(right - left, np.float32)
+    zero = np.float32(0)
+    row = x[first, left:right]
+    for j in range(row.size):
+        shift[j] = row[j] if row[j] - row[j] == zero else zero  # ∞ − ∞ would hide that the mean is ∞
+    _differences(x, first, last, left, right, shift, total)
+    count = last - first
+    for j in range(total.size):
+        total[j] += count * np.float64(shift[j])
+        shift[j] = total[j] / count
+    _squares(x, first, last, left, right, shift, squares)
+    for j in range(total.size):
+        squares[j] -= count * (total[j] / count - shift[j]) ** 2
+
+
+@jit
+def _products(gy, x, first, last, left, right, mean, total, product):
+    """Σ gy and Σ gy · (x − mean)."""
+    short, shorter = np.empty(right - left, np.float32), np.empty(right - left, np.float32)
+    for j in range(total.size):
+        total[j] = 0.0
+        product[j] = 0.0
+    for start in range(first, last, RUN):
+        for j in range(short.size):
+            short[j] = 0
+            shorter[j] = 0
+        for i in range(start, min(last, start + RUN)):
+            upstream, row = gy[i, left:right], x[i, left:right]
+            for j in range(row.size):
+                short[j] += upstream[j]
+                shorter[j] += upstream[j] * (row[j] - mean[j])
+        for j in range(short.size):
+            total[j] += short[j]
+            product[j] += shorter[j]
 
 
 @jit
@@ -44,25 +115,171 @@ def _normalise(x, y, first, last, left, right, mean, slope, shift):
 
 
 @jit
-def _sums(gy, x, first, last, left, right, mean, total, product):
-    """Σ gy and Σ gy · (x − mean)."""
-    mean, total, product = mean[left:right], total[left:right], product[left:right]
-    total[:] = 0.0
-    product[:] = 0.0
-    for i in range(first, last):
-        upstream, row = gy[i, left:right], x[i, left:right]
-        for j in range(row.size):
-            total[j] += upstream[j]
-            product[j] += upstream[j] * (row[j] - mean[j])
-
-
-@jit
 def _input_grad(gy, x, gx, first, last, left, right, mean, slope, lean, offset):
     mean, slope, lean, offset = mean[left:right], slope[left:right], lean[left:right], offset[left:right]
     for i in range(first, last):
         upstream, row, out = gy[i, left:right], x[i, left:right], gx[i, left:right]
         for j in range(row.size):
             out[j] = upstream[j] * slope[j] - (row[j] - mean[j]) * lean[j] - offset[j]
+
+
+@jit
+def _sum_blocks(sums, channels, first, last):
+    """Σ over blocks, and over pixels side by side in a row, for channels first ... last − 1."""
+    total = np.zeros(last - first)
+    for i in range(sums.shape[0]):
+        for k in range(0, sums.shape[1], channels):
+            row = sums[i, k + first : k + last]
+            for j in range(row.size):
+                total[j] += row[j]
+    return total
+
+
+@jit
+def _merge_moments(sums, lines, height, rows, eps, scale, shift, mean, var, first, last):
+    """Mean and variance of channels first ... last − 1, and from them the lines that `_normalise` takes."""
+    channels, columns = mean.size, lines.shape[1]
+    values = rows * (columns // channels)
+    total, squares = _sum_blocks(sums[0], channels, first, last), _sum_blocks(sums[1], channels, first, last)
+    for i in range(sums.shape[1]):
+        count = min(rows - i * height, height)
+        for k in range(0, columns, channels):
+            row = sums[0, i, k + first : k + last]
+            for j in range(row.size):
+                squares[j] += count * (row[j] / count - total[j] / values) ** 2
+    scale, shift, mean, var = scale[first:last], shift[first:last], mean[first:last], var[first:last]
+    for j in range(total.size):
+        mean[j] = total[j] / values
+        var[j] = squares[j] / values
+    for k in range(0, columns, channels):
+        middle, slope, offset = (
+            lines[0, k + first : k + last],
+            lines[1, k + first : k + last],
+            lines[2, k + first : k + last],
+        )
+        for j in range(middle.size):
+            middle[j] = mean[j]
+            s = scale[j] / np.sqrt(squares[j] / values + eps)
+            slope[j] = s
+            offset[j] = shift[j] - (total[j] / values - mean[j]) * s  # mean[j] is rounded
+
+
+@jit
+def _merge_products(sums, lines, rows, eps, scale, mean, var, gscale, gshift, first, last):
+    """gscale and gshift of channels first ... last − 1, and from them the lines that `_input_grad` takes."""
+    channels, columns = mean.size, lines.shape[1]
+    values = rows * (columns // channels)
+    total, product = _sum_blocks(sums[0], channels, first, last), _sum_blocks(sums[1], channels, first, last)
+    scale, var, gscale, gshift = scale[first:last], var[first:last], gscale[first:last], gshift[first:last]
+    for j in range(total.size):
+        gshift[j] = total[j]
+        gscale[j] = product[j] / np.sqrt(var[j] + eps)
+    for k in range(0, columns, channels):
+        slope, lean, offset = (
+            lines[1, k + first : k + last],
+            lines[2, k + first : k + last],
+            lines[3, k + first : k + last],
+        )
+        for j in range(slope.size):
+            inverse = 1 / np.sqrt(var[j] + eps)
+            slope[j] = scale[j] * inverse
+            lean[j] = scale[j] * inverse * inverse * inverse * product[j] / values
+            offset[j] = scale[j] * inverse * total[j] / values
+
+
+@jit
+def _cut(number, words):
+    """Block `number`: its place among the blocks of rows, and its bounds."""
+    across = (words[COLUMNS] + WIDTH - 1) // WIDTH
+    i, j = number // across, number % across
+    first, left = i * words[HEIGHT], j * WIDTH
+    return i, first, min(words[ROWS], first + words[HEIGHT]), left, min(words[COLUMNS], left + WIDTH)
+
+
+@jit
+def _vector(place, which, size):
+    return carray(floats(arguments(place)[which]), (size,))
+
+
+@jit
+def _tables(words):
+    down = (words[ROWS] + words[HEIGHT] - 1) // words[HEIGHT]
+    sums = carray(doubles(words[SUMS]), (2, down, words[COLUMNS]))
+    return sums, carray(floats(words[LINES]), (4, words[COLUMNS]))
+
+
+def _forward_part(number, place):
+    words = arguments(place)
+    i, first, last, left, right = _cut(number, words)
+    shape = words[ROWS], words[COLUMNS]
+    sums, lines = _tables(words)
+    x = carray(floats(words[X]), shape)
+    if words[STEPS] & SUM:
+        _moments(x, first, last, left, right, sums[0, i, left:right], sums[1, i, left:right])
+    if words[STEPS] & MERGE:
+        channels = words[CHANNELS]
+        scale, shift = _vector(place, SCALE, channels), _vector(place, SHIFT, channels)
+        mean, var = _vector(place, MEAN, channels), _vector(place, VAR, channels)
+        eps = carray(doubles(place + 8 * EPS), (1,))[0]
+        begin, end = (left, right) if words[STEPS] & SUM else (0, channels)
+        _merge_moments(sums, lines, words[HEIGHT], shape[0], eps, scale, shift, mean, var, begin, end)
+    if words[STEPS] & APPLY:
+        y = carray(floats(words[RESULT]), shape)
+        _normalise(x, y, first, last, left, right, lines[0], lines[1], lines[2])
+
+
+def _backward_part(number, place):
+    words = arguments(place)
+    i, first, last, left, right = _cut(number, words)
+    shape = words[ROWS], words[COLUMNS]
+    sums, lines = _tables(words)
+    x, gy = carray(floats(words[X]), shape), carray(floats(words[GY]), shape)
+    if words[STEPS] & SUM:
+        _products(gy, x, first, last, left, right, lines[0], sums[0, i, left:right], sums[1, i, left:right])
+    if words[STEPS] & MERGE:
+        channels = words[CHANNELS]
+        scale, gscale, gshift = (
+            _vector(place, SCALE, channels),
+            _vector(place, GSCALE, channels),
+            _vector(place, GSHIFT, channels),
+        )
+        mean, var = _vector(place, MEAN, channels), _vector(place, VAR, channels)
+        eps = carray(doubles(place + 8 * EPS), (1,))[0]
+        begin, end = (left, right) if words[STEPS] & SUM else (0, channels)
+        _merge_products(sums, lines, shape[0], eps, scale, mean, var, gscale, gshift, begin, end)
+    if words[STEPS] & APPLY:
+        gx = carray(floats(words[RESULT]), shape)
+        _input_grad(gy, x, gx, first, last, left, right, lines[0], lines[1], lines[2], lines[3])
+
+
+@cache
+def _entries():
+    return entry(_forward_part), entry(_backward_part)
+
+
+def _run(function, x, eps, known, arrays):
+    """Sums, merges and applies; where a block has all values of its channels, in one go.
+
+    `arrays` are those of the words from X to VAR but for SUMS and LINES, x's first, as rows of channels;
+    `known` is the first of the lines, where the caller has it.
+    """
+    count, channels = x.shape
+    fold = gcd(count, 1 << max(0, (WIDTH // channels).bit_length() - 1))
+    rows, columns = count // fold, channels * fold
+    height = max(1, VALUES // min(columns, WIDTH))
+    down, across = -(-rows // height), -(-columns // WIDTH)
+    sums = scratch("batch_norm", (2, down, columns), np.dtype(np.float64))
+    lines = scratch("batch_norm", (4, columns), np.dtype(np.float32))
+    if known is not None:
+        lines[0].reshape(fold, channels)[:] = known
+    cut = channels, rows, columns, height, int(np.float64(eps).view(np.int64)), sums.ctypes.data
+    words = (*cut, lines.ctypes.data, *(a.ctypes.data for a in arrays))
+    if down * fold == 1:
+        run_parts(function, (SUM | MERGE | APPLY, *words), across)
+    else:
+        run_parts(function, (SUM, *words), down * across)
+        run_parts(function, (MERGE, *words), 1)
+        run_parts(function, (APPLY, *words), down * across)
 
 
 def _rows(x):
@@ -78,59 +295,25 @@ def _like(rows, x):
     return channels_first(rows.reshape(n, *plane, c)) if plane else rows
 
 
-class _Blocks:
-    """A matrix cut into blocks that fit the cache; the cut depends on the shape alone."""
-
-    def __init__(self, shape):
-        self.rows, self.columns = shape
-        self.width = min(self.columns, COLUMNS)
-        self.height = max(1, VALUES // self.width)
-        self.down, self.across = -(-self.rows // self.height), -(-self.columns // self.width)
-
-    def run(self, task):
-        """task(i, first, last, left, right) for every block, i counting blocks of rows."""
-
-        def one(k):
-            i, j = divmod(k, self.across)
-            first, left = i * self.height, j * self.width
-            task(i, first, min(self.rows, first + self.height), left, min(self.columns, left + self.width))
-
-        run(one, self.down * self.across)
-
-
 def batch_norm(x, scale, shift, eps):
     """See CONTRACTS["batch_norm"]."""
+    if x.dtype != np.float32:
+        return reference.batch_norm(x, scale, shift, eps)
     rows = _rows(x)
-    blocks = _Blocks(rows.shape)
-    total, squares = np.empty((2, blocks.down, blocks.columns))
-    blocks.run(lambda i, *bounds: _moments(rows, *bounds, total[i], squares[i]))
-
-    counts = np.full((blocks.down, 1), float(blocks.height))
-    counts[-1] = blocks.rows - (blocks.down - 1) * blocks.height
-    mean = total.sum(0) / blocks.rows
-    var = (squares + counts * (total / counts - mean) ** 2).sum(0) / blocks.rows
-
     y = fresh_like(rows)
-    slope = scale / np.sqrt(var + eps)
-    wide_shift = shift.astype(np.float64)
-    blocks.run(lambda i, *bounds: _normalise(rows, y, *bounds, mean, slope, wide_shift))
-    return _like(y, x), mean.astype(x.dtype), var.astype(x.dtype)
+    mean, var = np.empty((2, rows.shape[1]), np.float32)
+    scale, shift = np.ascontiguousarray(scale), np.ascontiguousarray(shift)
+    _run(_entries()[0], rows, eps, None, (rows, y, scale, mean, var, shift))
+    return _like(y, x), mean, var
 
 
 def batch_norm_grad(gy, x, scale, mean, var, eps):
     """See CONTRACTS["batch_norm_grad"]."""
+    if x.dtype != np.float32:
+        return reference.batch_norm_grad(gy, x, scale, mean, var, eps)
     upstream, rows = _rows(gy), _rows(x)
-    blocks = _Blocks(rows.shape)
-    mean = mean.astype(np.float64)
-    inverse = 1 / np.sqrt(var.astype(np.float64) + eps)
-    total, product = np.empty((2, blocks.down, blocks.columns))
-    blocks.run(lambda i, *bounds: _sums(upstream, rows, *bounds, mean, total[i], product[i]))
-
-    gshift = total.sum(0)
-    gscale = product.sum(0) * inverse
-    slope = scale * inverse
-    lean = slope * inverse * gscale / blocks.rows
-    offset = slope * gshift / blocks.rows
     gx = fresh_like(rows)
-    blocks.run(lambda i, *bounds: _input_grad(upstream, rows, gx, *bounds, mean, slope, lean, offset))
-    return _like(gx, x), gscale.astype(x.dtype), gshift.astype(x.dtype)
+    gscale, gshift = np.empty((2, rows.shape[1]), np.float32)
+    scale, mean, var = map(np.ascontiguousarray, (scale, mean, var))
+    _run(_entries()[1], rows, eps, mean, (rows, gx, scale, mean, var, upstream, gscale, gshift))
+    return _like(gx, x), gscale, gshift
