@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from rawgan.kernels.errors import DeviceError, DTypeError
+from rawgan.notice import warn
 
 Array = Any  # a NumPy or CuPy array: every array module has its own class
 FLOATS = ("float32", "float64")
@@ -198,7 +198,7 @@ def _best() -> str:
         reason = str(error)
     if reason not in _said_why:
         _said_why.add(reason)
-        warnings.warn(f"device='auto' uses the CPU: {reason.partition(';')[0]}", stacklevel=2)
+        warn(f"device='auto' uses the CPU: {reason.partition(';')[0]}")
     return "cpu"
 
 

@@ -54,6 +54,24 @@ def test_auto_falls_back_and_says_so_once(no_cupy, monkeypatch):
             assert name == "cpu"
 
 
+ASKING = {
+    "tensor": lambda: rawgan.tensor([1.0], device="auto"),
+    "a tensor moved": lambda: rawgan.tensor([1.0]).to("auto"),
+    "a module moved": lambda: rawgan.nn.Dense(1, 1).to("auto"),
+    "use_device": lambda: rawgan.use_device("auto").__enter__(),
+    "train": lambda: rawgan.train("mixture", steps=1, batch_size=1, progress=False),
+}
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_the_fallback_names_the_line_that_asked(name, no_cupy, monkeypatch):
+    monkeypatch.setattr(arrays, "_said_why", set())
+    with pytest.warns(UserWarning, match="device='auto' uses the CPU") as seen:
+        ASKING[name]()
+    code = ASKING[name].__code__
+    assert [(w.filename, w.lineno) for w in seen] == [(code.co_filename, code.co_firstlineno)]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(
 # From the ground up; each room imports only rooms before it. `differences` is rawgan.gradcheck.
 ROOMS = [
     "kernels",
+    "notice",
     "settings",
     "arrays",
     "rng",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from rawgan import data
 from rawgan.kernels.errors import CheckpointError, DataError, NonFiniteError, ShapeError
+from rawgan.notice import warn
 from rawgan.training import pictures
 from rawgan.training.run import Run
 from rawgan.training.rundir import RunDirectory
@@ -61,7 +61,7 @@ class Keeper:
         except (CheckpointError, DataError, ShapeError) as error:
             if what not in self.warned:
                 self.warned.add(what)
-                warnings.warn(f"no {what}: {error}", RuntimeWarning, stacklevel=4)
+                warn(f"no {what}: {error}", RuntimeWarning)
 
     def save(self) -> None:
         """A checkpoint. The history goes to the disk first, so that no checkpoint knows more than it.

@@ -2,10 +2,10 @@
 
 import os
 import socket
-import warnings
 from pathlib import Path
 
 from rawgan.kernels.errors import CheckpointError
+from rawgan.notice import warn
 from rawgan.training.files import unwritable
 
 NAME = ".lock"
@@ -42,9 +42,7 @@ class FolderLock:
                 f"{folder} is being trained into by {holder}; wait for it, stop it, or pass another `out`"
             ) from None
         except OSError as error:  # some network file systems
-            warnings.warn(
-                f"{folder} cannot be locked ({error}); let one process at a time train there", stacklevel=3
-            )
+            warn(f"{folder} cannot be locked ({error}); let one process at a time train there")
         self._sign(path)
 
     def _sign(self, path: Path) -> None:

@@ -16,7 +16,6 @@ import json
 import os
 import re
 import sys
-import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rawgan.kernels.errors import CheckpointError, ConfigError
+from rawgan.notice import warn
 from rawgan.training import checkpoint
 from rawgan.training.files import PREFIX, remove_leftovers, unwritable, write_whole
 from rawgan.training.lock import NAME as LOCK
@@ -191,7 +191,7 @@ class RunDirectory:
                 damage.append(str(error))
                 continue
             for message in damage:
-                warnings.warn(f"{message} (going on from step {at} instead)", RuntimeWarning, stacklevel=2)
+                warn(f"{message} (going on from step {at} instead)", RuntimeWarning)
             return Checkpoint(at, arrays, meta)
         if damage:
             raise CheckpointError(f"{self.path}: no checkpoint is whole; {'; '.join(damage)}")

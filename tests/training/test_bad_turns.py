@@ -128,8 +128,10 @@ def test_pictures_that_cannot_be_written_do_not_end_a_run(tmp_path, monkeypatch)
         warnings.simplefilter("always")
         run = quick(out=tmp_path / "run", steps=4, sample_every=1)
     assert run.steps == 4
-    messages = [str(w.message) for w in said if "no space left" in str(w.message)]
-    assert sorted(messages) == ["no picture: no space left on device", "no plot: no space left on device"]
+    said = [w for w in said if "no space left" in str(w.message)]
+    messages = sorted(str(w.message) for w in said)
+    assert messages == ["no picture: no space left on device", "no plot: no space left on device"]
+    assert {w.filename for w in said} == {quick.__code__.co_filename}  # where rawgan.train was called
 
 
 def test_a_checkpoint_that_cannot_be_written_names_the_one_that_is_kept(tmp_path, monkeypatch):

@@ -209,8 +209,9 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(runs, tmp_path):
     newest = out / "checkpoints" / "step-00000003.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])
     before = tree(out)
-    with pytest.warns(RuntimeWarning, match="going on from step 2"):
+    with pytest.warns(RuntimeWarning, match="going on from step 2") as seen:
         loaded = rawgan.load(out, device="cpu")
+    assert [w.filename for w in seen] == [__file__]
     assert loaded.steps == 2
     assert loaded.history["step"].tolist() == [1, 2]
     assert tree(out) == before

@@ -1,5 +1,6 @@
 """Run directories: one writer, nothing overwritten, the newest whole checkpoint, no setting changed."""
 
+import errno
 import json
 import os
 import signal
@@ -315,3 +316,16 @@ def test_samples_and_plots_have_their_places(run):
     assert run.sample_path(100).relative_to(run.path).as_posix() == "samples/step-00000100.png"
     assert run.plots_folder().is_dir()
     assert run.history_path.parent == run.path
+
+
+def test_a_file_system_without_locks_is_said_on_the_line_that_opens(run, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="no locks on this system")
+
+    def refuse(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    run.close()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.warns(UserWarning, match=r"cannot be locked .*No locks available") as seen:
+        RunDirectory.open(run.path, writing=True).close()
+    assert [w.filename for w in seen] == [__file__]
