@@ -88,6 +88,7 @@ def _moments(x, first, last, left, right, total, squares):
 def _products(gy, x, first, last, left, right, mean, total, product):
     """Σ gy and Σ gy · (x − mean)."""
     short, shorter = np.empty(right - left, np.float32), np.empty(right - left, np.float32)
+    mean = mean[left:right]
     for j in range(total.size):
         total[j] = 0.0
         product[j] = 0.0

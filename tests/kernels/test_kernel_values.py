@@ -173,3 +173,20 @@ def test_sum_squares_makes_no_copy():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak <= 1 << 20
+
+
+@pytest.mark.parametrize("shape", [(6, 1300), (128, 12544), (3, 1100, 2, 2), (70, 600, 5, 5)])
+def test_batch_norm_over_many_blocks(shape):
+    """More channels and rows than a block has; gradients far below 1, of a channel much alike."""
+    rng = np.random.default_rng(0)
+    x = (2 + 0.2 * rng.standard_normal(shape)).astype(np.float32)
+    gy = (1e-5 * (3 + rng.standard_normal(shape))).astype(np.float32)
+    scale, shift = rng.standard_normal((2, shape[1])).astype(np.float32)
+    y, mean, var = kernels.batch_norm(x, scale, shift, 1e-5)
+    found = y, mean, var, *kernels.batch_norm_grad(gy, x, scale, mean, var, 1e-5)
+    wide = [a.astype(np.float64) for a in (gy, x, scale, shift, mean, var)]
+    with kernels.use_kernels("reference"):
+        wanted = kernels.batch_norm(*wide[1:4], 1e-5)
+        wanted += kernels.batch_norm_grad(*wide[:3], *wide[4:], 1e-5)
+    for got, exact in zip(found, wanted, strict=True):
+        assert np.linalg.norm(got - exact) <= 2e-5 * np.linalg.norm(exact)
