@@ -13,6 +13,7 @@ import operator
 
 from rawgan import kernels
 from rawgan.engine import op
+from rawgan.kernels.checks import conv_output_size, conv_transpose_output_size
 from rawgan.kernels.errors import ShapeError
 from rawgan.ops.linear import same_dtype
 from rawgan.ops.reduce import channel_sum
@@ -126,10 +127,8 @@ def conv_transpose2d(x, weight, bias=None, stride: Pair = 1, padding: Pair = 0, 
     _check(name, x, weight, bias, 0)
     if any(e >= s for e, s in zip(extra, stride, strict=True)):
         raise ShapeError(f"{name}: output_padding {extra} must be smaller than the stride {stride}")
-    size = tuple(
-        (n - 1) * s - 2 * p + k + e
-        for n, k, s, p, e in zip(x.shape[2:], weight.shape[2:], stride, padding, extra, strict=True)
-    )
+    sizes = zip(x.shape[2:], weight.shape[2:], stride, padding, extra, strict=True)
+    size = tuple(conv_transpose_output_size(*each) for each in sizes)
     if min(size) < 1:
         raise ShapeError(f"{name}: a picture of {x.shape[2:]} would become {size} with padding {padding}")
     return _conv_transpose2d(x, weight, bias, stride=stride, padding=padding, output_padding=extra)
@@ -163,9 +162,8 @@ def conv2d_weight_grad(x, gy, kernel_size, stride: Pair = 1, padding: Pair = 0):
     stride, padding = pair(name, "stride", stride, 1), pair(name, "padding", padding, 0)
     same_dtype(name, x=x, gy=gy)
     if len(x.shape) == 4:
-        size = tuple(
-            (n + 2 * p - k) // s + 1 for n, k, s, p in zip(x.shape[2:], kernel, stride, padding, strict=True)
-        )
+        sizes = zip(x.shape[2:], kernel, stride, padding, strict=True)
+        size = tuple(conv_output_size(*each) for each in sizes)
     if len(x.shape) != 4 or len(gy.shape) != 4 or gy.shape[0] != x.shape[0] or gy.shape[2:] != size:
         raise ShapeError(
             f"{name}: gy of shape {gy.shape} is not what conv2d gives for x of shape {x.shape}, "
