@@ -28,26 +28,23 @@ __all__ = ["DATASETS", "Dataset", "Entry", "Mixture", "load", "names", "resize_i
 
 
 class Entry(NamedTuple):
-    """One row of the table: what it is, how it is made, and which splits it has.
+    """One row of the table: how data is made, and which splits it has.
 
     `make` takes the split and the folder that the user named (or None).
     """
 
-    about: str
     make: Callable[[str, str | os.PathLike[str] | None], Dataset | Mixture]
     splits: tuple[str, ...] = ("train",)
 
 
 _BOTH = ("train", "test")
 DATASETS: dict[str, Entry] = {
-    "digits": Entry("1,797 handwritten digits, 8x8, bundled (UCI)", lambda split, folder: digits.load()),
-    "mnist": Entry("handwritten digits, 28x28", lambda *where: mnist.load("mnist", *where), _BOTH),
-    "fashion_mnist": Entry(
-        "pictures of clothes, 28x28", lambda *where: mnist.load("fashion_mnist", *where), _BOTH
-    ),
-    "cifar10": Entry("colour pictures of ten kinds of thing, 32x32", cifar10.load, _BOTH),
-    "ring": Entry("8 Gaussians on a circle, endless", lambda split, folder: ring()),
-    "grid": Entry("25 Gaussians on a square grid, endless", lambda split, folder: grid()),
+    "digits": Entry(lambda split, folder: digits.load()),  # handwritten digits, 8x8, bundled
+    "mnist": Entry(lambda *where: mnist.load("mnist", *where), _BOTH),  # the same, 28x28
+    "fashion_mnist": Entry(lambda *where: mnist.load("fashion_mnist", *where), _BOTH),  # clothes, 28x28
+    "cifar10": Entry(cifar10.load, _BOTH),  # ten kinds of thing in colour, 32x32
+    "ring": Entry(lambda split, folder: ring()),  # 8 Gaussians on a circle, endless
+    "grid": Entry(lambda split, folder: grid()),  # 25 Gaussians on a square grid, endless
 }
 
 

@@ -214,6 +214,16 @@ def test_names_table_and_unknown_names():
         data.load("mnist", split="validation")
 
 
+def test_a_row_says_how_data_is_made_and_in_which_splits(monkeypatch):
+    asked = []
+    row = data.Entry(make=lambda *where: asked.append(where), splits=("calm", "wild"))
+    monkeypatch.setitem(data.DATASETS, "own", row)
+    data.load("own", split="wild", data_dir="folder")
+    assert asked == [("wild", "folder")]
+    with pytest.raises(ConfigError, match="own has no split 'train'; it has: calm, wild"):
+        data.load("own")
+
+
 def test_a_path_is_not_data(tmp_path):
     with pytest.raises(DataError, match="data_dir=path"):
         data.load(tmp_path)
