@@ -162,8 +162,7 @@ def _loop(
             if keeper:
                 keeper.finish()
         except NonFiniteError as error:
-            kept = f" The checkpoint of step {keeper.saved_at} is kept in {run.path}." if keeper else ""
-            raise NonFiniteError(f"{error}.{kept}") from None
+            raise NonFiniteError(f"{error}. {directory.kept()}" if directory else f"{error}.") from None
         if run.stopped == "interrupted" and directory:
             bar.message(f"stopped at step {run.steps}; go on with resume=True (--resume), out={run.path}")
 

@@ -158,9 +158,7 @@ class RunDirectory:
         try:
             checkpoint.save(path, arrays, {**meta, "step": step})
         except CheckpointError as error:
-            kept = next(reversed(self.checkpoint_paths().values()), None)
-            what = f"{kept} is kept" if kept else "there is none before it"
-            raise CheckpointError(f"{error}; {what}") from error
+            raise CheckpointError(f"{error}. {self.kept()}") from error
         earlier = [path for at, path in self.checkpoint_paths().items() if at <= step]
         for old in earlier[:-keep]:
             old.unlink(missing_ok=True)
@@ -179,6 +177,21 @@ class RunDirectory:
 
     def checkpoint_at_or_before(self, step: int) -> Checkpoint | None:
         """The newest whole checkpoint of `step` or earlier; None if there was never one. Errors as above."""
+        found, damage = self._newest_whole(step)
+        if damage and found is None:
+            raise CheckpointError(f"{self.path}: no checkpoint is whole; {'; '.join(damage)}")
+        for message in damage:
+            warn(f"{message} (going on from step {found.step} instead)", RuntimeWarning)
+        return found
+
+    def kept(self) -> str:
+        """What there is to go on from, in words for an error: no checkpoint is promised that is not whole."""
+        found, damage = self._newest_whole(sys.maxsize)
+        what = f"The checkpoint of step {found.step} is kept" if found else "There is no whole checkpoint"
+        return ". ".join([*damage, f"{what} in {self.path}."])
+
+    def _newest_whole(self, step: int) -> tuple[Checkpoint | None, list[str]]:
+        """The newest whole checkpoint up to `step`, and what is wrong with those after it."""
         damage = []
         for at, path in reversed(self.checkpoint_paths().items()):
             if at > step:
@@ -189,13 +202,9 @@ class RunDirectory:
                     raise CheckpointError(f"{path}: holds step {meta.get('step')}, not the one in its name")
             except CheckpointError as error:
                 damage.append(str(error))
-                continue
-            for message in damage:
-                warn(f"{message} (going on from step {at} instead)", RuntimeWarning)
-            return Checkpoint(at, arrays, meta)
-        if damage:
-            raise CheckpointError(f"{self.path}: no checkpoint is whole; {'; '.join(damage)}")
-        return None
+            else:
+                return Checkpoint(at, arrays, meta), damage
+        return None, damage
 
     def _folder(self, name: str) -> Path:
         folder = self.path / name

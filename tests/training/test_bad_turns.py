@@ -11,6 +11,7 @@ from tiny_runs import QUICK, assert_same, quick
 import rawgan
 from rawgan import kernels, nn, ops, recipes
 from rawgan.training import checkpoint, keeper, pictures
+from rawgan.training.rundir import RunDirectory
 from rawgan.training.step import Trainer
 
 POINTS = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
@@ -114,11 +115,46 @@ def test_a_checkpoint_that_cannot_be_written_names_the_one_that_is_kept(tmp_path
         return original(*arguments) if len(calls) < 3 else full()
 
     monkeypatch.setattr(checkpoint, "save", save)
-    with pytest.raises(rawgan.CheckpointError, match=r"no space left on device; .*step-00000001.* is kept"):
+    with pytest.raises(
+        rawgan.CheckpointError, match=r"no space left on device\. The checkpoint of step 1 is kept"
+    ):
         quick(out=tmp_path / "run", steps=4, checkpoint_every=1)
     calls.extend([1, 1])
-    with pytest.raises(rawgan.CheckpointError, match="there is none before it"):
+    with pytest.raises(rawgan.CheckpointError, match="There is no whole checkpoint in"):
         quick(out=tmp_path / "other", steps=4, checkpoint_every=1)
+
+
+def test_a_checkpoint_that_was_cut_short_is_not_said_to_be_kept(tmp_path):
+    """Neither where training breaks down nor where the next one cannot be written."""
+    out, promise = tmp_path / "run", r"step-00000002.* cut short .*\. The checkpoint of step 1 is kept in "
+
+    def cut(step):
+        path = out / "checkpoints" / f"step-{step:08d}.safetensors"
+        path.write_bytes(path.read_bytes()[:-1])
+
+    def spoil(run, row):
+        if row["step"] == 3:
+            cut(2)
+            run.generator[2].bias.data[0] = np.inf
+
+    with pytest.raises(rawgan.NonFiniteError, match=r"after step 3 .* is not finite.*" + promise):
+        quick("mixture", out=out, steps=4, checkpoint_every=1, callbacks=[spoil])
+    with RunDirectory.open(out, writing=True) as run:
+        with pytest.raises(rawgan.CheckpointError, match=promise):
+            run.save_checkpoint(3, {"w": np.array([None])}, {})
+        cut(1)
+        cut(0)
+        with pytest.raises(rawgan.CheckpointError, match=r"step-00000000.*There is no whole checkpoint in "):
+            run.save_checkpoint(3, {"w": np.array([None])}, {})
+
+
+def test_networks_that_are_bad_from_the_start_promise_no_checkpoint(tmp_path):
+    generator, discriminator = two().values()
+    generator[0].bias.data[0] = np.nan
+    with pytest.raises(rawgan.NonFiniteError, match=r"after step 0 .*There is no whole checkpoint in"):
+        rawgan.train(
+            generator=generator, discriminator=discriminator, data=POINTS, out=tmp_path / "run", **QUICK
+        )
 
 
 def test_a_runs_path_is_absolute(tmp_path, monkeypatch):
