@@ -147,7 +147,7 @@ def conv_transpose2d(x, weight, bias, stride=(1, 1), padding=(0, 0), output_padd
     out_w = conv_transpose_output_size(w, kw, stride[1], padding[1], output_padding[1])
     if quick := _fast(x, weight.shape, (out_h, out_w), (h, w), stride, padding):
         return channels_first(quick.conv_transpose2d(channels_last(x), weight, bias))
-    if thin.transpose_pays(x, o):
+    if thin.transpose_pays(x, weight, stride):
         image = out_h, out_w
         return channels_first(thin.conv_transpose2d(channels_last(x), weight, bias, image, stride, padding))
     rows = channels_last(x).reshape(n * h * w, c)
