@@ -16,6 +16,10 @@ import numpy as np
 from . import checks, samples
 from .cases import CASES
 
+SPREADS = (  # of the three convolutions: fast ones add and subtract neighbours before they multiply
+    " In the fast columns a NaN or an infinity in an image may spread over its whole tile or image, never to "
+    "another, and in a weight gradient over all taps of its channel."
+)
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 
 
@@ -147,7 +151,7 @@ _contract(
     "conv2d",
     "x weight bias stride padding",
     "x (N, C, H, W), weight (O, C, kh, kw), bias (O,) or None, stride and padding pairs of integers -> "
-    "(N, O, P, Q) with P = ⌊(H + 2·padding − kh) / stride⌋ + 1, Q likewise.",
+    "(N, O, P, Q) with P = ⌊(H + 2·padding − kh) / stride⌋ + 1, Q likewise." + SPREADS,
     _conv_flops,
     _conv_bytes,
 )
@@ -156,7 +160,7 @@ _contract(
     "conv_transpose2d",
     "x weight bias stride padding output_padding",
     "x (N, I, H, W), weight (I, O, kh, kw), bias (O,) or None -> (N, O, P, Q) with "
-    "P = (H − 1)·stride − 2·padding + kh + output_padding, Q likewise: the adjoint of conv2d in x.",
+    "P = (H − 1)·stride − 2·padding + kh + output_padding, Q likewise: the adjoint of conv2d in x." + SPREADS,
     lambda x, weight, bias, stride, padding, output_padding: 2 * x.size * weight.size / max(x.shape[1], 1),
     _conv_transpose_bytes,
 )
@@ -165,7 +169,7 @@ _contract(
     "conv2d_weight_grad",
     "x gy kernel_size stride padding",
     "x (N, C, H, W), gy (N, O, P, Q), kernel_size (kh, kw) -> (O, C, kh, kw), the adjoint of conv2d in "
-    "weight: gw[o,c,a,b] = Σ x̂[n,c,s·p+a,t·q+b] · gy[n,o,p,q], x̂ zero-padded.",
+    "weight: gw[o,c,a,b] = Σ x̂[n,c,s·p+a,t·q+b] · gy[n,o,p,q], x̂ zero-padded." + SPREADS,
     lambda x, gy, kernel_size, stride, padding: 2 * gy.size * x.shape[1] * np.prod(kernel_size),
     lambda x, gy, kernel_size, stride, padding: (
         _moved(x, gy) + gy.shape[1] * x.shape[1] * np.prod(kernel_size) * x.itemsize

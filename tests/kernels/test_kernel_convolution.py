@@ -161,6 +161,31 @@ def test_nan_reaches_the_places_that_see_it_and_no_others():
     assert np.isnan(y).sum() == 3 * 4
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("case", kernels.conv2d.contract.cases)
+@pytest.mark.parametrize(("name", "spoiled"), [*product(TRIPLE, "x"), ("conv2d_weight_grad", "gy")])
+def test_what_is_not_finite_stays_in_its_image_or_channel(name, spoiled, case, bad):
+    """It is where the formula has it; how far it spreads from there is the contract's last sentence."""
+    kernel, rng = kernels.KERNELS[name], np.random.default_rng(7)
+    arguments = kernel.contract.cases[case](rng)
+    arguments |= {key: arguments[key][:4].copy() for key in ("x", "gy") if key in arguments}
+    whole = kernel(**arguments)
+    place = tuple(int(rng.integers(n)) for n in arguments[spoiled].shape)
+    arguments[spoiled][place] = bad
+    with np.errstate(invalid="ignore"):
+        got = kernel(**arguments)
+        with kernels.use_kernels("reference"):
+            needed = ~np.isfinite(kernel(**arguments))
+    assert not np.isfinite(got[needed]).any()
+    own = (slice(place[0], place[0] + 1), slice(None))
+    if name == "conv2d_weight_grad":
+        channel = slice(place[1], place[1] + 1)
+        own = (slice(None), channel) if spoiled == "x" else (channel, slice(None))
+    others = np.ones(got.shape, bool)
+    others[own] = False
+    assert np.array_equal(got[others], whole[others])
+
+
 @pytest.mark.parametrize("name", TRIPLE)
 def test_empty_batch(name):
     kernel = kernels.KERNELS[name]
