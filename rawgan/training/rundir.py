@@ -178,8 +178,10 @@ class RunDirectory:
     def checkpoint_at_or_before(self, step: int) -> Checkpoint | None:
         """The newest whole checkpoint of `step` or earlier; None if there was never one. Errors as above."""
         found, damage = self._newest_whole(step)
-        if damage and found is None:
-            raise CheckpointError(f"{self.path}: no checkpoint is whole; {'; '.join(damage)}")
+        if found is None:
+            if damage:
+                raise CheckpointError(f"{self.path}: no checkpoint is whole; {'; '.join(damage)}")
+            return None
         for message in damage:
             warn(f"{message} (going on from step {found.step} instead)", RuntimeWarning)
         return found
