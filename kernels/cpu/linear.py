@@ -2,10 +2,13 @@
 
 In microseconds for m k n = 256 128 128: OpenBLAS 118 on one thread, and no faster on a pool that must be
 woken; our product 114 on one thread, with the bias added as it goes, and 65 on two. 128 784 128: 350, 331 and
-180. Outer products, 256 1 128: 63 and 17.
+180. Outer products, 256 1 128: 63 and 17. Where B does not fit the second cache, a part's columns of it do,
+and BLAS on as many threads is behind there too: 128 100 12544 (the first layer of a DCGAN) 2530 and 2020,
+128 1024 512: 1020 and 840, 2 512 2048: 380 and 150, 1024 1024 1024: 13.7 and 13.2 ms.
 
-BLAS keeps float64, products with a single row or column, which read one matrix once and need no tiles, and
-those whose B does not fit the second cache.
+BLAS keeps float64; products with a single row or column, which read one matrix once and need no tiles; and of
+those with so large a B the ones cut by rows, where every part would pack all of B (8192 512 1024: 51 ms, and
+52 here), or with few columns, which make few and unequal parts (128 12544 100: 2250, and 2640 here).
 """
 
 from functools import cache
@@ -22,7 +25,7 @@ from .vector import address, floats
 
 # Multiply-adds worth a thread's while: waking one takes as long as two million of them.
 SHARE = 1 << 22
-LARGEST = 1 << 18  # floats of B
+LARGEST = 1 << 18  # floats of B that fit the second cache
 PART = 1 << 18  # multiply-adds to a part, which a helper takes in a few microseconds
 MOST_PARTS = 8
 
@@ -92,14 +95,16 @@ def _product(a, b, bias=None):
     m, k = a.shape
     n = b.shape[1]
     out = fresh((m, n), a.dtype)
-    if a.dtype != np.float32 or min(m, n, k) == 0 or (min(m, n) == 1 and k > 1) or n * k > LARGEST:
+    by_columns = n > m or (n >= 4 * WIDE and 4 * n >= m)
+    many = by_columns and n >= MOST_PARTS * WIDE
+    large = n * k > LARGEST
+    if a.dtype != np.float32 or min(m, n, k) == 0 or (min(m, n) == 1 and k > 1) or (large and not many):
         _by_blas(a, b, out)
         if bias is not None:
             out += bias
         return out
     a, a_transposed = _in_order(a)
     b, b_transposed = _in_order(b)
-    by_columns = n > m or (n >= 4 * WIDE and 4 * n >= m)
     side, unit = (n, WIDE) if by_columns else (m, 6)
     parts = max(1, min(m * n * k // PART, MOST_PARTS, side // unit))
     step = -(-side // (parts * unit)) * unit

@@ -35,6 +35,8 @@ ORDERS = st.sampled_from(["C", "T", "strided"])
 @given(SIZES, SIZES, SIZES, ORDERS, ORDERS, st.booleans(), st.integers(0, 2**32 - 1))
 @example(256, 128, 128, "C", "T", True, 0)
 @example(128, 784, 128, "T", "C", False, 1)
+@example(20, 700, 700, "T", "T", True, 2)  # a B that does not fit the second cache
+@example(300, 700, 400, "C", "strided", False, 3)
 def test_every_form_agrees_with_float64(m, k, n, a_order, b_order, biased, seed):
     rng = np.random.default_rng(seed)
     a, b = matrix(rng, m, k, a_order), matrix(rng, k, n, b_order)
@@ -46,7 +48,15 @@ def test_every_form_agrees_with_float64(m, k, n, a_order, b_order, biased, seed)
     assert np.abs(got - wanted).max() <= 1e-5 * max(1, np.abs(wanted).max())
 
 
-FORMS = [(256, 128, 128), (128, 784, 128), (128, 128, 784), (2000, 64, 40), (7, 300, 500), (256, 1, 128)]
+FORMS = [
+    (256, 128, 128),
+    (128, 784, 128),
+    (128, 128, 784),
+    (2000, 64, 40),
+    (7, 300, 500),
+    (256, 1, 128),
+    (30, 520, 1000),
+]
 
 
 @pytest.mark.parametrize(("m", "k", "n"), FORMS)
