@@ -12,6 +12,7 @@ import numpy as np
 from .errors import ConfigError, DTypeError, ShapeError
 
 Array = Any
+Many = list[Array]
 Pair = tuple[int, int]
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -88,22 +89,14 @@ def dense(x: Array, weight: Array, bias: Array) -> None:
         _shapes("dense", "bias (O,) for weight (O, I)", weight=weight, bias=bias)
 
 
-def perceptron(x: Array, weights: list[Array], biases: list[Array], slopes: tuple[float, ...]) -> None:
+def perceptron(x: Array, weights: Many, biases: Many, slopes: tuple[float, ...]) -> None:
     _floats("perceptron", x, *weights, *biases)
     into = x.shape[-1] if x.ndim == 2 else -1
     for weight, bias in zip(weights, biases, strict=False):
-        if (
-            weight.ndim != 2
-            or weight.shape[1] != into
-            or (bias is not None and bias.shape != weight.shape[:1])
-        ):
-            _shapes(
-                "perceptron",
-                "x (N, I), weights (O, I) that follow each other, biases (O,)",
-                x=x,
-                weight=weight,
-                bias=bias,
-            )
+        other = bias is not None and bias.shape != weight.shape[:1]
+        if weight.ndim != 2 or weight.shape[1] != into or other:
+            takes = "x (N, I), weights (O, I) that follow each other, biases (O,)"
+            _shapes("perceptron", takes, x=x, weight=weight, bias=bias)
         into = len(weight)
     if not len(weights) == len(biases) == len(slopes) > 0:
         raise ShapeError(
@@ -113,7 +106,7 @@ def perceptron(x: Array, weights: list[Array], biases: list[Array], slopes: tupl
 
 
 def perceptron_grad(
-    gy: Array, x: Array, outputs: list[Array], weights: list[Array], slopes: tuple[float, ...], wanted: Pair
+    gy: Array, x: Array, outputs: Many, weights: Many, slopes: tuple[float, ...], wanted: Pair
 ) -> None:
     _floats("perceptron_grad", gy, x, *outputs, *weights)
     perceptron(x, weights, [None] * len(weights), slopes)
@@ -167,8 +160,7 @@ def conv_transpose2d(
         if x.shape[2 + axis] < 1 or size < 1:
             raise ShapeError(
                 f"conv_transpose2d: got x {x.shape}, weight {weight.shape}, stride {stride}, "
-                f"padding {padding}, output_padding {output_padding}: "
-                f"an output of size {size}; takes less padding"
+                f"padding {padding}, output_padding {output_padding}: output size {size}; takes less padding"
             )
 
 
@@ -270,9 +262,7 @@ def leaky_relu(x: Array, negative_slope: float) -> None:
 
 
 def leaky_relu_grad(gy: Array, y: Array, negative_slope: float) -> None:
-    _floats("leaky_relu_grad", gy, y)
-    if gy.shape != y.shape:
-        _shapes("leaky_relu_grad", "gy and y of one shape", gy=gy, y=y)
+    _alike("leaky_relu_grad", gy, y)
     _slope("leaky_relu_grad", negative_slope)
 
 
@@ -281,6 +271,11 @@ def _slope(kernel: str, negative_slope: float) -> None:
         raise ConfigError(
             f"{kernel}: got negative_slope {negative_slope}; takes 0 or more, for y to have the sign of x"
         )
+
+
+def _share(kernel: str, p: float) -> None:
+    if not 0 <= p < 1:
+        raise ConfigError(f"{kernel}: got p = {p}; takes a share of at least 0 and below 1")
 
 
 def _stream(kernel: str, key: int, draw: int) -> None:
@@ -294,19 +289,15 @@ def dropout(
     _floats("dropout", x)
     _slope("dropout", negative_slope)
     _stream("dropout", key, draw)
-    if not 0 <= p < 1:
-        raise ConfigError(f"dropout: got p = {p}; takes a share of at least 0 and below 1")
+    _share("dropout", p)
     if x.ndim < 1 + bool(channels):
         _shapes("dropout", "x (N, C, ...) for channels, (N, ...) for elements", x=x)
 
 
 def dropout_grad(gy: Array, y: Array, p: float, negative_slope: float = 1.0) -> None:
-    _floats("dropout_grad", gy, y)
+    _alike("dropout_grad", gy, y)
     _slope("dropout_grad", negative_slope)
-    if gy.shape != y.shape:
-        _shapes("dropout_grad", "two arrays of one shape", gy=gy, y=y)
-    if not 0 <= p < 1:
-        raise ConfigError(f"dropout_grad: got p = {p}; takes a share of at least 0 and below 1")
+    _share("dropout_grad", p)
 
 
 def sigmoid(x: Array) -> None:
@@ -375,16 +366,16 @@ def philox_normal(out: Array, key: int, draw: int) -> None:
     _stream("philox_normal", key, draw)
 
 
-def sum_squares(xs: list[Array]) -> None:
+def sum_squares(xs: Many) -> None:
     for x in xs:
         _floats("sum_squares", x)
 
 
 def adam(
-    params: list[Array],
-    grads: list[Array],
-    ms: list[Array],
-    vs: list[Array],
+    params: Many,
+    grads: Many,
+    ms: Many,
+    vs: Many,
     lr: float,
     beta1: float,
     beta2: float,

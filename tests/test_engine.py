@@ -330,3 +330,43 @@ def test_two_backward_passes_into_one_number():
     assert first == 6
     rawgan.optim.clip_grad_norm([x], 6.0)
     assert x.grad == 6
+
+
+def test_what_a_fused_rule_made_is_taken_as_it_is_and_nobody_elses_memory():
+    """Gradients of two passes are added in place, and neither saved values nor other gradients change."""
+    rng = np.random.default_rng(0)
+    w, b, v, c = (leaf(rng.normal(size=s)) for s in [(4, 3), (4,), (2, 4), (2,)])
+    batches = [leaf(rng.normal(size=(5, 3))) for _ in range(3)]
+
+    def passes():
+        return sum((ops.perceptron(x, [w, v], [b, c], [0.2, 1.0]) ** 2).sum() for x in batches)
+
+    passes().backward()
+    whole = {p: p.grad.copy() for p in (w, b, v, c)}
+    parts = [np.zeros_like(whole[p]) for p in whole]
+    for x in batches:
+        for part, g in zip(
+            parts,
+            rawgan.grad((ops.perceptron(x, [w, v], [b, c], [0.2, 1.0]) ** 2).sum(), list(whole)),
+            strict=True,
+        ):
+            part += g.data
+    for p, part in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(whole[p], part, rtol=1e-12)
+    kept = w.grad
+    passes().backward()  # into a new array: whoever holds the old one sees no change
+    np.testing.assert_array_equal(kept, whole[w])
+    np.testing.assert_allclose(w.grad, 2 * whole[w], rtol=1e-12)
+    arrays = [p.grad for p in (w, b, v, c, *batches)]
+    assert not any(np.shares_memory(a, z) for i, a in enumerate(arrays) for z in arrays[:i])
+
+
+def test_gradients_that_somebody_watches_are_not_added_to():
+    w, x = leaf(np.ones((2, 2))), leaf(np.ones((3, 2)))
+    seen = []
+    with switch(watch=lambda op, layer, what, value: seen.append((value, value.copy()))):
+        y = ops.perceptron(x, [w], [None], [1.0]) + ops.perceptron(2 * x, [w], [None], [1.0])
+        y.sum().backward()
+    assert len(seen) > 4
+    for value, then in seen:
+        np.testing.assert_array_equal(value, then)

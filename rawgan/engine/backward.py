@@ -108,7 +108,7 @@ def _sweep(output: Tensor, first: Any, targets: set | None, create_graph: bool) 
     """Walk the Nodes from `output`, newest first, and sum what each rule contributes.
 
     Returns the gradients of the targets (of all leaves where targets is None) as arrays, or as
-    Tensors with create_graph, and which of them are sums made here that nobody else holds.
+    Tensors with create_graph, and which of them nobody else holds: sums, and what fused rules made.
     """
     root = _key(output)
     if create_graph:
@@ -117,7 +117,7 @@ def _sweep(output: Tensor, first: Any, targets: set | None, create_graph: bool) 
         first = first._data
     useful = None if targets is None else _leading_to(root, targets)
     gradients: dict[Any, Any] = {root: first}
-    owned: set[Any] = set()  # gradients that are sums made here, so they may be added to in place
+    owned: set[Any] = set()  # gradients whose memory nobody else has, so they may be added to in place
     results: dict[Any, Any] = {}
     heap: list[tuple[int, Node]] = []
     if type(root) is Node:
@@ -127,8 +127,9 @@ def _sweep(output: Tensor, first: Any, targets: set | None, create_graph: bool) 
         gy = gradients.pop(node)
         if targets is not None and node in targets:
             results[node] = gy
-        for i, share in _shares(node, gy, useful, create_graph):
-            parent = node.parents[i]
+        shares, fresh = _shares(node, gy, useful, create_graph)
+        for i, share in shares:
+            parent, given = node.parents[i], share
             if share.shape != parent.shape:  # undo broadcasting, here and nowhere else
                 share = OPS["sum_to"](share, shape=parent.shape)
             if share.dtype != parent.dtype:
@@ -136,6 +137,8 @@ def _sweep(output: Tensor, first: Any, targets: set | None, create_graph: bool) 
             known = gradients.get(parent)
             if known is None:
                 gradients[parent] = share
+                if fresh and share is given:
+                    owned.add(parent)
                 if type(parent) is Node:
                     heappush(heap, (-parent.sequence, parent))
             elif create_graph or parent not in owned or not known.shape:
@@ -168,8 +171,10 @@ def _leading_to(root: Any, targets: set) -> set:
     return useful
 
 
-def _shares(node: Node, gy: Any, useful: set | None, create_graph: bool) -> list[tuple[int, Any]]:
-    """(input number, gradient) for each input of a node whose gradient is wanted."""
+def _shares(
+    node: Node, gy: Any, useful: set | None, create_graph: bool
+) -> tuple[list[tuple[int, Any]], bool]:
+    """(input number, gradient) for each input of a node whose gradient is wanted; whether they are new."""
     op = node.op
     wanted = [
         i
@@ -177,7 +182,7 @@ def _shares(node: Node, gy: Any, useful: set | None, create_graph: bool) -> list
         if parent is not None and (useful is None or parent in useful)
     ]
     if not wanted:
-        return []
+        return [], False
     for name, version, then, _ in node.versions:
         if version[0] != then:
             raise GradientError(
@@ -185,7 +190,9 @@ def _shares(node: Node, gy: Any, useful: set | None, create_graph: bool) -> list
                 "was changed in place after it was used; call backward() before the update, or compute again"
             )
     env = _with_history(node) if create_graph else node.saved
-    if op.fused is not None and not create_graph:
+    watch = MODE.get().watch
+    fused = op.fused is not None and not create_graph
+    if fused:
         flags = [i in wanted for i in range(len(node.parents))]
         results = op.fused.function(gy, flags, *[env[name] for name in op.fused.needs])
         shares = [(i, results[i]) for i in wanted]
@@ -198,12 +205,11 @@ def _shares(node: Node, gy: Any, useful: set | None, create_graph: bool) -> list
             if op.variadic:
                 env = env | {"position": i}
             shares.append((i, rule.function(gy, *[env[name] for name in rule.needs])))
-    watch = MODE.get().watch
     if watch is not None:
         for i, share in shares:
             name = op.inputs[0 if op.variadic else i]
             watch(op.name, node.layer, f"gradient of {name}", share._data if type(share) is Tensor else share)
-    return shares
+    return shares, fused and watch is None  # who watches may keep them
 
 
 def _with_history(node: Node) -> dict[str, Any]:

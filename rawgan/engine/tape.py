@@ -101,7 +101,7 @@ class Op:
         return function
 
     def fuse(self, function: Callable) -> Callable:
-        """Register one kernel for all the rules: f(gy, wanted, *needs) -> a gradient per input.
+        """Register one kernel for all the rules: f(gy, wanted, *needs) -> gradients, each a new array.
 
         Used where no graph of the gradient is asked for, in place of the composed rules.
         """
