@@ -27,6 +27,7 @@ from contextlib import contextmanager
 from contextvars import Context, copy_context
 from functools import cache
 from queue import Empty, SimpleQueue
+from typing import SupportsInt
 
 import numpy as np
 from llvmlite import ir
@@ -267,7 +268,7 @@ def team() -> Team:
     return Team(thread_count())
 
 
-def run_parts(function: int, words: Sequence[int], parts: int) -> None:
+def run_parts(function: int, words: Sequence[SupportsInt], parts: int) -> None:
     """Calls function(part, address of words) for each part, on all threads."""
     with team().crew(parts) as (board, helpers):
         share(board, function, np.array(words, np.int64), parts, helpers)
