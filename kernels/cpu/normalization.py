@@ -4,8 +4,19 @@ The matrix is cut into blocks that the second cache keeps, by its shape alone. R
 several at a time as one row, so that loops are long. Each block gives a mean and a sum of squared deviations;
 blocks are merged by Chan, Golub and LeVeque's formula ("Updating formulae and a pairwise algorithm", 1979).
 
-Sums are of RUN numbers in float32, and of such sums in float64. Nothing is lost by that, because it is
-differences that are added: to the block's first row for the mean, to the mean for the squares.
+Sums are of RUN numbers in float32, and of such sums in float64. It is differences that are added, to the
+block's first row for the mean, to the mean for the squares: so the error is of the deviation's size, however
+far from zero all numbers lie. Squares are float32, where deviations above 1e18 are infinite.
+
+Milliseconds on two threads, batch_norm and its gradient, for (128, 12544) and (128, 64, 14, 14) in
+channels-last memory:
+
+    2-D          4-D
+    1.08  1.25   0.79  1.00   float64 sums in memory, Python calls on the pool's threads, merges by NumPy
+    0.46  0.65   0.37  0.44   float32 runs, jobs of the team; all steps at once where a block has all values of
+                              its channels; sums in memory that is used again
+
+float64 arrays are the textbook's.
 """
 
 from functools import cache
@@ -32,8 +43,8 @@ SUM, MERGE, APPLY = 1, 2, 4
 
 
 @jit
-def _differences(x, first, last, left, right, shift, total):
-    """total = Σ (x − shift) over rows first ... last − 1, columns left ... right − 1."""
+def _differences(x, first, last, left, right, shift, squared, total):
+    """total = Σ (x − shift) or, squared, Σ (x − shift)², over rows first ..., columns left ..."""
     short = np.empty(right - left, np.float32)
     for j in range(total.size):
         total[j] = 0.0
@@ -42,26 +53,13 @@ def _differences(x, first, last, left, right, shift, total):
             short[j] = 0
         for i in range(start, min(last, start + RUN)):
             row = x[i, left:right]
-            for j in range(row.size):
-                short[j] += row[j] - shift[j]
-        for j in range(short.size):
-            total[j] += short[j]
-
-
-@jit
-def _squares(x, first, last, left, right, shift, total):
-    """total = Σ (x − shift)²."""
-    short = np.empty(right - left, np.float32)
-    for j in range(total.size):
-        total[j] = 0.0
-    for start in range(first, last, RUN):
-        for j in range(short.size):
-            short[j] = 0
-        for i in range(start, min(last, start + RUN)):
-            row = x[i, left:right]
-            for j in range(row.size):
-                d = row[j] - shift[j]
-                short[j] += d * d
+            if squared:
+                for j in range(row.size):
+                    d = row[j] - shift[j]
+                    short[j] += d * d
+            else:
+                for j in range(row.size):
+                    short[j] += row[j] - shift[j]
         for j in range(short.size):
             total[j] += short[j]
 
@@ -74,12 +72,12 @@ def _moments(x, first, last, left, right, total, squares):
     row = x[first, left:right]
     for j in range(row.size):
         shift[j] = row[j] if row[j] - row[j] == zero else zero  # ∞ − ∞ would hide that the mean is ∞
-    _differences(x, first, last, left, right, shift, total)
+    _differences(x, first, last, left, right, shift, False, total)
     count = last - first
     for j in range(total.size):
         total[j] += count * np.float64(shift[j])
         shift[j] = total[j] / count
-    _squares(x, first, last, left, right, shift, squares)
+    _differences(x, first, last, left, right, shift, True, squares)
     for j in range(total.size):
         squares[j] -= count * (total[j] / count - shift[j]) ** 2
 
@@ -198,8 +196,8 @@ def _cut(number, words):
 
 
 @jit
-def _vector(place, which, size):
-    return carray(floats(arguments(place)[which]), (size,))
+def _vector(place, size):
+    return carray(floats(place), (size,))
 
 
 @jit
@@ -219,8 +217,8 @@ def _forward_part(number, place):
         _moments(x, first, last, left, right, sums[0, i, left:right], sums[1, i, left:right])
     if words[STEPS] & MERGE:
         channels = words[CHANNELS]
-        scale, shift = _vector(place, SCALE, channels), _vector(place, SHIFT, channels)
-        mean, var = _vector(place, MEAN, channels), _vector(place, VAR, channels)
+        scale, shift = _vector(words[SCALE], channels), _vector(words[SHIFT], channels)
+        mean, var = _vector(words[MEAN], channels), _vector(words[VAR], channels)
         eps = carray(doubles(place + 8 * EPS), (1,))[0]
         begin, end = (left, right) if words[STEPS] & SUM else (0, channels)
         _merge_moments(sums, lines, words[HEIGHT], shape[0], eps, scale, shift, mean, var, begin, end)
@@ -240,11 +238,11 @@ def _backward_part(number, place):
     if words[STEPS] & MERGE:
         channels = words[CHANNELS]
         scale, gscale, gshift = (
-            _vector(place, SCALE, channels),
-            _vector(place, GSCALE, channels),
-            _vector(place, GSHIFT, channels),
+            _vector(words[SCALE], channels),
+            _vector(words[GSCALE], channels),
+            _vector(words[GSHIFT], channels),
         )
-        mean, var = _vector(place, MEAN, channels), _vector(place, VAR, channels)
+        mean, var = _vector(words[MEAN], channels), _vector(words[VAR], channels)
         eps = carray(doubles(place + 8 * EPS), (1,))[0]
         begin, end = (left, right) if words[STEPS] & SUM else (0, channels)
         _merge_products(sums, lines, shape[0], eps, scale, mean, var, gscale, gshift, begin, end)
