@@ -13,8 +13,8 @@ channels-last memory:
 
     2-D          4-D
     1.08  1.25   0.79  1.00   float64 sums in memory, Python calls on the pool's threads, merges by NumPy
-    0.46  0.65   0.37  0.44   float32 runs, jobs of the team; all steps at once where a block has all values of
-                              its channels; sums in memory that is used again
+    0.46  0.65   0.37  0.44   float32 runs, jobs of the team; all steps at once where a block has all values
+                              of its channels; sums in memory that is used again
 
 float64 arrays are the textbook's.
 """
