@@ -155,7 +155,7 @@ def philox_normal(out, key, draw):
 
 
 def sum_squares(xs):
-    return tuple(norm.item() ** 2 for norm in torch._foreach_norm(xs))
+    return tuple(norm.item() ** 2 for norm in aten._foreach_norm(xs))
 
 
 def adam(params, grads, ms, vs, lr, beta1, beta2, eps, step):
