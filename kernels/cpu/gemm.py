@@ -126,8 +126,8 @@ def _copy(typingctx, source, target, count):
 
 @jit
 def tile_rows(rest):
-    """Rows of the next tile where `rest` are left: 6, 4, 2 or 1; 8 is two fours."""
-    return 6 if rest >= 10 or rest == 6 else 4 if rest >= 4 else 2 if rest >= 2 else 1
+    """Rows of the next tile where `rest` are left: 6, 4 or 1, for each kind is compiled; 8 is two fours."""
+    return 6 if rest >= 10 or rest == 6 else 4 if rest >= 4 else 1
 
 
 @jit
@@ -137,16 +137,12 @@ def _tile(rows, transposed, k, a, a_step, b, start, start_step, c, c_step, ahead
             tile(6, 1, k, a, a_step, b, start, start_step, c, c_step, ahead)
         elif rows == 4:
             tile(4, 1, k, a, a_step, b, start, start_step, c, c_step, ahead)
-        elif rows == 2:
-            tile(2, 1, k, a, a_step, b, start, start_step, c, c_step, ahead)
         else:
             tile(1, 1, k, a, a_step, b, start, start_step, c, c_step, ahead)
     elif rows == 6:
         tile(6, 0, k, a, a_step, b, start, start_step, c, c_step, ahead)
     elif rows == 4:
         tile(4, 0, k, a, a_step, b, start, start_step, c, c_step, ahead)
-    elif rows == 2:
-        tile(2, 0, k, a, a_step, b, start, start_step, c, c_step, ahead)
     else:
         tile(1, 0, k, a, a_step, b, start, start_step, c, c_step, ahead)
 

@@ -101,57 +101,58 @@ def _tanh_grad(gys, ys, gxs):
         gxs[i] = gys[i] * (ONE - ys[i] * ys[i])
 
 
-SIGMOID, TANH, SIGMOID_GRAD, TANH_GRAD = range(4)
-
-
-def _part(number, place):
-    """PART numbers: words are which function it is, how many numbers there are, and addresses."""
+@jit
+def _span(number, place, which):
+    """The numbers of a part in one of the arrays, whose addresses stand after their size."""
     words = arguments(place)
     start = number * PART
-    size = min(words[1] - start, PART)
-    a = carray(floats(words[2] + 4 * start), (size,))
-    b = carray(floats(words[3] + 4 * start), (size,))
-    c = carray(floats(words[4] + 4 * start), (size,))
-    if words[0] == SIGMOID:
-        _sigmoid(a, c)
-    elif words[0] == TANH:
-        _tanh(a, c)
-    elif words[0] == SIGMOID_GRAD:
-        _sigmoid_grad(a, b, c)
-    else:
-        _tanh_grad(a, b, c)
+    return carray(floats(words[1 + which] + 4 * start), (min(words[0] - start, PART),))
 
 
-@cache
-def _entry():
-    return entry(_part)
+def _sigmoids(number, place):
+    _sigmoid(_span(number, place, 0), _span(number, place, 2))
+
+
+def _sigmoid_grads(number, place):
+    _sigmoid_grad(_span(number, place, 0), _span(number, place, 1), _span(number, place, 2))
+
+
+def _tanhs(number, place):
+    _tanh(_span(number, place, 0), _span(number, place, 2))
+
+
+def _tanh_grads(number, place):
+    _tanh_grad(_span(number, place, 0), _span(number, place, 1), _span(number, place, 2))
+
+
+_entry = cache(entry)  # compiled when first asked for
 
 
 def _run(which, a, b):
-    """The function of a and b, which are of one shape; the first in memory order."""
+    """A part's function over all of a and b, which are of one shape; the first in memory order."""
     b = packed(b)
     a = packed_like(a, b)
     c = fresh_like(b)
-    words = which, c.size, a.ctypes.data, b.ctypes.data, c.ctypes.data
-    run_parts(_entry(), words, -(-c.size // PART))
+    words = c.size, a.ctypes.data, b.ctypes.data, c.ctypes.data
+    run_parts(_entry(which), words, -(-c.size // PART))
     return c
 
 
 def sigmoid(x):
     """See CONTRACTS["sigmoid"]."""
-    return _run(SIGMOID, x, x) if x.dtype == np.float32 else reference.sigmoid(x)
+    return _run(_sigmoids, x, x) if x.dtype == np.float32 else reference.sigmoid(x)
 
 
 def sigmoid_grad(gy, y):
     """See CONTRACTS["sigmoid_grad"]."""
-    return _run(SIGMOID_GRAD, gy, y) if y.dtype == np.float32 else reference.sigmoid_grad(gy, y)
+    return _run(_sigmoid_grads, gy, y) if y.dtype == np.float32 else reference.sigmoid_grad(gy, y)
 
 
 def tanh(x):
     """See CONTRACTS["tanh"]."""
-    return _run(TANH, x, x) if x.dtype == np.float32 else reference.tanh(x)
+    return _run(_tanhs, x, x) if x.dtype == np.float32 else reference.tanh(x)
 
 
 def tanh_grad(gy, y):
     """See CONTRACTS["tanh_grad"]."""
-    return _run(TANH_GRAD, gy, y) if y.dtype == np.float32 else reference.tanh_grad(gy, y)
+    return _run(_tanh_grads, gy, y) if y.dtype == np.float32 else reference.tanh_grad(gy, y)

@@ -94,8 +94,6 @@ def _sums(rows, k, x, heads, along, b, b_step, start, start_step, c, c_step):
         _tile(6, k, x, heads, along, b, b_step, start, start_step, c, c_step)
     elif rows == 4:
         _tile(4, k, x, heads, along, b, b_step, start, start_step, c, c_step)
-    elif rows == 2:
-        _tile(2, k, x, heads, along, b, b_step, start, start_step, c, c_step)
     else:
         _tile(1, k, x, heads, along, b, b_step, start, start_step, c, c_step)
 

@@ -14,9 +14,10 @@ from numba.np.numpy_support import carray
 from .jit import entry, jit
 from .layout import flat
 from .team import arguments, integers, share, team
-from .vector import address, doubles, floats, keep
+from .vector import address, doubles, floats
 
 PART = 1 << 13
+SUMS, ADAM = range(2)
 ALONE = 1 << 14  # numbers that each thread should have, or a helper costs more than it does
 
 
@@ -54,37 +55,28 @@ def _piece(place, column, i, start, stop):
     return carray(floats(table[i, column] + 4 * start), (stop - start,))
 
 
-def _sum_part(number, place):
+def _part(number, place):
+    """A part of Σ x², or of Adam: words are the table, the parts, the sums or rates, and which of the two."""
     words = arguments(place)
     i, start, stop = carray(integers(words[1]), (number + 1, 3))[number]
-    sums = carray(doubles(words[2]), (number + 1,))
-    sums[number] = _sum_squares(_piece(words[0], 0, i, start, stop))
-
-
-def _adam_part(number, place):
-    words = arguments(place)
-    i, start, stop = carray(integers(words[1]), (number + 1, 3))[number]
-    r = carray(floats(words[2]), (7,))
-    _adam(
-        _piece(words[0], 0, i, start, stop),
-        _piece(words[0], 1, i, start, stop),
-        _piece(words[0], 2, i, start, stop),
-        _piece(words[0], 3, i, start, stop),
-        (r[0], r[1], r[2], r[3], r[4], r[5], r[6]),
-    )
+    first = _piece(words[0], 0, i, start, stop)
+    if words[3] == SUMS:
+        sums = carray(doubles(words[2]), (number + 1,))
+        sums[number] = _sum_squares(first)
+    else:
+        r = carray(floats(words[2]), (7,))
+        _adam(
+            first,
+            _piece(words[0], 1, i, start, stop),
+            _piece(words[0], 2, i, start, stop),
+            _piece(words[0], 3, i, start, stop),
+            (r[0], r[1], r[2], r[3], r[4], r[5], r[6]),
+        )
 
 
 @cache
-def _entries():
-    return entry(_sum_part), entry(_adam_part)
-
-
-@jit
-def _shared(function, table, parts, numbers, board, helpers):
-    words = np.empty(3, np.int64)
-    words[0], words[1], words[2] = address(table), address(parts), address(numbers)
-    share(board, function, words, len(parts), helpers)
-    keep(words)
+def _entry():
+    return entry(_part)
 
 
 @jit
@@ -99,14 +91,15 @@ def _parts(sizes: tuple[int, ...]) -> tuple[np.ndarray, int]:
     return np.array(cuts, np.int64).reshape(-1, 3), min(len(cuts), sum(sizes) // ALONE)
 
 
-def _run(function, rows, sizes, numbers):
-    """function over all parts of float32 arrays, of each row's as many as it takes."""
+def _run(which, rows, sizes, numbers):
+    """All parts of float32 arrays, of each row's as many as it takes."""
     table = np.empty((len(sizes), 4), np.int64)
     for i, row in enumerate(rows):
         _row(table, i, *row)
     parts, threads = _parts(sizes)
+    words = np.array([table.ctypes.data, parts.ctypes.data, numbers.ctypes.data, which], np.int64)
     with team().crew(threads) as (board, helpers):
-        _shared(function, table, parts, numbers, board, helpers)
+        share(board, _entry(), words, len(parts), helpers)
 
 
 def _sum(x):
@@ -125,7 +118,7 @@ def sum_squares(xs):
         return tuple(map(_sum, xs))
     sizes = tuple([x.size for x in xs])
     sums = np.empty(len(_parts(sizes)[0]))
-    _run(_entries()[0], [(x.reshape(-1),) * 4 for x in xs], sizes, sums)
+    _run(SUMS, [(x.reshape(-1),) * 4 for x in xs], sizes, sums)
     totals = [0.0] * len(xs)
     for (i, _, _), total in zip(_parts(sizes)[0].tolist(), sums.tolist(), strict=True):
         totals[i] += total
@@ -138,7 +131,7 @@ def adam(params, grads, ms, vs, lr, beta1, beta2, eps, step):
     rates = lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, 1 / (1 - beta2**step), eps
     rows = [[x.reshape(-1) for x in row] for row in zip(params, grads, ms, vs, strict=True)]
     if dtype == np.float32:
-        _run(_entries()[1], rows, tuple([p.size for p in params]), np.array(rates, dtype))
+        _run(ADAM, rows, tuple([p.size for p in params]), np.array(rates, dtype))
     else:
         for row in rows:
             _adam(*row, tuple(map(float, rates)))
