@@ -126,7 +126,7 @@ class Fast:
         s = self.shape
         panels = self._weights(weight, True)
         u, d = self._images(x), self._d()
-        multiply(u, False, panels, True, d)
+        multiply(u, False, panels, d)
         y = fresh((s.images, *s.plane, s.out), x.dtype)
         shift = self.no_shift[: s.out] if bias is None else np.ascontiguousarray(bias)
         transform(self.result_back, d, self.d_step, y, y[0].size, s.images, shift)
@@ -137,7 +137,7 @@ class Fast:
         s = self.shape
         panels = self._weights(weight, False)
         d, u = self._results(y), self._u()
-        multiply(d, False, panels, False, u)
+        multiply(d, False, panels, u)
         x = fresh((s.images, *s.image, s.into), y.dtype)
         shift = self.no_shift[: s.into] if bias is None else np.ascontiguousarray(bias)
         transform(self.image_back, u, self.u_step, x, x[0].size, s.images, shift)
@@ -148,7 +148,7 @@ class Fast:
         s = self.shape
         u, d = self._images(x), self._results(y)
         v = self._v()
-        multiply(d, True, u, False, v)
+        multiply(d, True, u, v)
         gw = fresh((s.out, self.taps, s.into), x.dtype)
         transform(self.weight_back, v, self.wide, gw, gw[0].size, s.out, self.no_shift[: s.into])
         return gw

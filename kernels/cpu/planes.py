@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numba.np.numpy_support import carray
 
-from .gemm import WIDE, pack, panels_shape, product
+from .gemm import NO, WIDE, pack, panels_shape, product
 from .jit import entry
 from .memory import fresh
 from .team import arguments, run_parts
@@ -41,7 +41,6 @@ def _product_part(number, place):
     last = min(words[COUNT], (number + 1) * words[STEP])
     packed = words[PANELS] != 0
     spare = np.empty(0 if packed else words[PANELS_PLANE], np.float32)
-    rows = n if words[B_TURNED] else k
     a_reach = 4 * (k if words[A_TURNED] else m) * words[A_ROW]
     for p in range(number * words[STEP], last):
         following = min(p + 1, last - 1)
@@ -51,11 +50,11 @@ def _product_part(number, place):
             reach = 4 * words[PANELS_PLANE]
         else:
             panels = address(spare)
-            b = carray(floats(words[B] + 4 * p * words[B_PLANE]), (rows, words[B_ROW]))
+            b = carray(floats(words[B] + 4 * p * words[B_PLANE]), (k, words[B_ROW]))
             room = carray(floats(panels), (words[PANELS_PLANE] // ((k + 1) * WIDE), k + 1, WIDE))
-            pack(b[:, : k if words[B_TURNED] else n], words[B_TURNED], carray(floats(panels), (0,)), room)
+            pack(b[:, :n], NO, carray(floats(panels), (0,)), room)
             ahead = words[B] + 4 * following * words[B_PLANE]
-            reach = 4 * rows * words[B_ROW]
+            reach = 4 * k * words[B_ROW]
         a, c = words[A] + 4 * p * words[A_PLANE], words[C] + 4 * p * words[C_PLANE]
         later = words[A] + 4 * following * words[A_PLANE]
         product(
@@ -84,14 +83,14 @@ def packed(b, turned):
     return panels
 
 
-def multiply(a, a_turned, b, b_turned, c):
-    """c[p] = a[p] b[p]; a or b transposed where turned. b may be what `packed` returned."""
+def multiply(a, a_turned, b, c):
+    """c[p] = a[p] b[p], a transposed where turned; b as it is, or what `packed` returned."""
     m, n = c.shape[1:]
     k = a.shape[1] if a_turned else a.shape[2]
     words = [*_steps(a), int(a_turned)]
     if b.ndim == 4:
         words += [0, 0, 0, 0, *_steps(c), m, n, k, b.ctypes.data, b[0].size]
     else:
-        words += [*_steps(b), int(b_turned), *_steps(c), m, n, k, 0, int(np.prod(panels_shape(k, n)))]
+        words += [*_steps(b), 0, *_steps(c), m, n, k, 0, int(np.prod(panels_shape(k, n)))]
     step = -(-len(c) // PARTS)
     run_parts(_entries()[1], [*words, len(c), step], -(-len(c) // step))
