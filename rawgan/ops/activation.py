@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from rawgan import arrays, kernels
 from rawgan.engine import op
-from rawgan.kernels.errors import ConfigError, ShapeError
+from rawgan.kernels.errors import ShapeError
 from rawgan.ops.arithmetic import exp, indicator, raw
 from rawgan.ops.reduce import axes_of, broadcast_to
 from rawgan.ops.reduce import sum as sum_
 from rawgan.ops.shape import as_input, reshape, whole_numbers
+from rawgan.settings import number
 
 
 def _array(gy, y):
@@ -76,14 +77,7 @@ def leaky_relu(x, negative_slope=0.2):
     >>> leaky_relu([-1.0, 2.0], 0.5)
     array([-0.5,  2. ], dtype=float32)
     """
-    return _leaky_relu(as_input(x), negative_slope=slope_of("leaky_relu", negative_slope))
-
-
-def slope_of(name, negative_slope):
-    """The slope of a leaky ReLU, refused where it is none."""
-    if not 0 <= negative_slope < float("inf"):
-        raise ConfigError(f"{name}: negative_slope is a number ≥ 0, got {negative_slope!r}")
-    return negative_slope
+    return _leaky_relu(as_input(x), negative_slope=number("leaky_relu: negative_slope", negative_slope, 0.0))
 
 
 @op("relu")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from rawgan import kernels, rng
 from rawgan.engine import op
 from rawgan.kernels.errors import ConfigError, ShapeError
-from rawgan.ops.activation import slope_of
 from rawgan.ops.arithmetic import raw, sqrt
 from rawgan.ops.linear import same_dtype
 from rawgan.ops.reduce import mean as mean_
 from rawgan.ops.reduce import sum as sum_
 from rawgan.ops.shape import as_input, reshape
+from rawgan.settings import is_number, number
 
 
 def per_channel(v, ndim):
@@ -132,10 +132,11 @@ def dropout2d_x(gy, y, p, negative_slope):
 def _drop(name, operation, x, p, generator, negative_slope):
     x = as_input(x)
     same_dtype(name, x=x)
-    if not 0 <= p < 1:
+    if not is_number(p) or not 0 <= p < 1:
         raise ConfigError(f"{name}: p is the share to drop, in [0, 1), got {p!r}")
+    slope = number(f"{name}: negative_slope", negative_slope, 0.0)
     key, draw = (generator or rng.current()).next()
-    return operation(x, p=float(p), key=key, draw=draw, negative_slope=slope_of(name, negative_slope))
+    return operation(x, p=float(p), key=key, draw=draw, negative_slope=slope)
 
 
 def dropout(x, p=0.5, generator=None, negative_slope=1.0):
