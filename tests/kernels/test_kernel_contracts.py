@@ -205,3 +205,23 @@ def test_planted_bugs_are_noticed(mutant):
         except (AssertionError, ValueError, IndexError):
             return
     pytest.fail(f"no sample of {name} notices: {mutant}")
+
+
+LARGE = [name for name, k in kernels.KERNELS.items() if k.contract.family not in ("convolution", "linear")]
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_the_sizes_of_networks_agree_with_the_textbook(name):
+    """Samples are small: these take many blocks, parts and threads. Judged by norm, so that no part is lost."""
+    kernel = kernels.KERNELS[name]
+    for make in kernel.contract.cases.values():
+        arguments = make(np.random.default_rng(0))
+        copied = copy.deepcopy(arguments)
+        got = outputs(kernel, kernel(**arguments), arguments)
+        wanted = reference(kernel, copied)
+        assert len(got) == len(wanted)
+        for g, w in zip(got, wanted, strict=True):
+            g, w = np.asarray(g), np.asarray(w)
+            assert (g.shape, g.dtype) == (w.shape, w.dtype)
+            g, w = g.astype(np.float64), w.astype(np.float64)
+            assert np.linalg.norm(g - w) <= 1e-5 * np.linalg.norm(w)
