@@ -212,7 +212,7 @@ LARGE = [name for name, k in kernels.KERNELS.items() if k.contract.family not in
 
 @pytest.mark.parametrize("name", LARGE)
 def test_the_sizes_of_networks_agree_with_the_textbook(name):
-    """Samples are small: these take many blocks, parts and threads. Judged by norm, so that no part is lost."""
+    """Samples are small: these take many blocks, parts and threads. Judged by norm."""
     kernel = kernels.KERNELS[name]
     for make in kernel.contract.cases.values():
         arguments = make(np.random.default_rng(0))
