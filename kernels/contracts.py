@@ -244,7 +244,7 @@ _contract(
     "activation",
     "leaky_relu",
     "x negative_slope",
-    "x of any shape -> x where x > 0, else negative_slope · x.",
+    "x of any shape -> negative_slope · x where x ≤ 0 (0 for slope 0, whatever x), else x.",
     lambda x, negative_slope: x.size,
     lambda x, negative_slope: 2 * x.nbytes,
 )
@@ -252,7 +252,8 @@ _contract(
     "activation",
     "leaky_relu_grad",
     "gy y negative_slope",
-    "gy and y of one shape -> gy where y > 0, else negative_slope · gy; negative_slope is at least 0.",
+    "gy and y of one shape -> negative_slope · gy where y ≤ 0 (0 for slope 0, whatever gy), else gy; "
+    "negative_slope is at least 0.",
     lambda gy, y, negative_slope: gy.size,
     lambda gy, y, negative_slope: 3 * gy.nbytes,
 )

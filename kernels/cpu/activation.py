@@ -7,51 +7,75 @@ gradient, on two threads: 139 and 233 as Python calls on the pool's threads, 116
 from functools import cache
 
 import numpy as np
+from numba import types
 from numba.np.numpy_support import carray
 
 from ..reference import activation as reference
 from .jit import entry, jit
 from .layout import flat, packed, packed_like
-from .memory import fresh_like
+from .memory import fresh_like, location
 from .pool import run_blocks
 from .team import arguments, run_parts
-from .vector import doubles, floats
+from .vector import (
+    FLOAT,
+    INT,
+    LANES,
+    constant,
+    doubles,
+    floats,
+    intrinsic,
+    load,
+    pointer,
+    spread,
+    store,
+)
 
 PART = 1 << 16
 
-VALUE, GRAD = range(2)
+ZERO = np.float32(0)
 
 
-# With slope 0 nothing is multiplied: 0 · ∞ would be NaN, and 0 · −1 is −0.
+@intrinsic
+def _rectify_vector(typingctx, source, signs, target, slope):
+    """As `rectify`, for LANES numbers."""
+
+    def generate(context, builder, signature, args):
+        source, signs, target = (pointer(builder, p) for p in args[:3])
+        value, sign, zeros = load(builder, source, INT(0)), load(builder, signs, INT(0)), constant(0)
+        flat = builder.fcmp_ordered("==", args[3], FLOAT(0))
+        below = builder.select(flat, zeros, builder.fmul(value, spread(builder, args[3])))
+        low = builder.fcmp_ordered("<=", sign, zeros)
+        store(builder, builder.select(low, below, value), target, INT(0))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.float32), generate
+
+
 @jit
-def _leaky_relu(xs, ys, slope):
-    if slope == 0:
-        for i in range(xs.size):
-            ys[i] = 0 if xs[i] <= 0 else xs[i]
-    else:
-        for i in range(xs.size):
-            ys[i] = slope * xs[i] if xs[i] <= 0 else xs[i]
+def rectify(source, signs, target, size, slope):
+    """target = slope · source where signs ≤ 0, else source; float32 at addresses, which may be the same.
 
-
-@jit
-def _leaky_relu_grad(gys, ys, gxs, slope):
-    for i in range(gys.size):
-        gxs[i] = gys[i] if ys[i] > 0 else slope * gys[i]
+    With slope 0 nothing is multiplied: 0 · ∞ would be NaN, and 0 · −1 is −0. Vectors are written out,
+    because of a loop over one array LLVM makes a store for some of the numbers, one by one: 8,192 of them
+    took 4.8 microseconds, and take 0.5.
+    """
+    whole = size // LANES * LANES
+    for i in range(0, whole, LANES):
+        _rectify_vector(source + 4 * i, signs + 4 * i, target + 4 * i, slope)
+    xs, ys = carray(floats(source), (size,)), carray(floats(signs), (size,))
+    zs = carray(floats(target), (size,))
+    for i in range(whole, size):
+        below = slope * xs[i] if slope != 0 else ZERO
+        zs[i] = below if ys[i] <= 0 else xs[i]
 
 
 def _part(number, place):
-    """PART numbers: words are which function it is, the slope's bits, how many numbers, and addresses."""
+    """PART numbers: words are the slope's bits, how many numbers, and three addresses."""
     words = arguments(place)
-    slope = np.float32(carray(doubles(place + 8), (1,))[0])
+    slope = np.float32(carray(doubles(place), (1,))[0])
     start = number * PART
-    size = min(words[2] - start, PART)
-    a = carray(floats(words[3] + 4 * start), (size,))
-    b = carray(floats(words[4] + 4 * start), (size,))
-    c = carray(floats(words[5] + 4 * start), (size,))
-    if words[0] == VALUE:
-        _leaky_relu(a, c, slope)
-    else:
-        _leaky_relu_grad(a, b, c, slope)
+    size = min(words[1] - start, PART)
+    rectify(words[2] + 4 * start, words[3] + 4 * start, words[4] + 4 * start, size, slope)
 
 
 @cache
@@ -59,12 +83,12 @@ def _entry():
     return entry(_part)
 
 
-def _run(which, a, b, slope):
-    """The function of a and b, which are of one shape; the first in memory order."""
+def _run(a, b, slope):
+    """The step of a after the signs of b, which are of one shape; the first in memory order."""
     b = packed(b)
     a = packed_like(a, b)
     c = fresh_like(b)
-    words = which, int(np.float64(slope).view(np.int64)), c.size, a.ctypes.data, b.ctypes.data, c.ctypes.data
+    words = int(np.float64(slope).view(np.int64)), c.size, location(a), location(b), location(c)
     run_parts(_entry(), words, -(-c.size // PART))
     return c
 
@@ -73,14 +97,14 @@ def leaky_relu(x, negative_slope):
     """See CONTRACTS["leaky_relu"]."""
     if x.dtype != np.float32:
         return reference.leaky_relu(x, negative_slope)
-    return _run(VALUE, x, x, negative_slope)
+    return _run(x, x, negative_slope)
 
 
 def leaky_relu_grad(gy, y, negative_slope):
     """See CONTRACTS["leaky_relu_grad"]."""
     if y.dtype != np.float32:
         return reference.leaky_relu_grad(gy, y, negative_slope)
-    return _run(GRAD, gy, y, negative_slope)
+    return _run(gy, y, negative_slope)
 
 
 @jit
@@ -90,7 +114,8 @@ def _dropout_grad(gy, y, bits, gx, keep, slope, dropped, start, stop):
     zero = keep - keep
     for i in range(gys.size):
         value = gys[i] / keep
-        value = value if ys[i] > 0 else slope * value
+        below = slope * value if slope != 0 else zero
+        value = below if ys[i] <= 0 else value
         gxs[i] = zero if signs[i] == dropped else value
 
 

@@ -25,8 +25,8 @@ _sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.g
 _EDITION = f"{SIMD}_{blake2b(_sources, digest_size=4).hexdigest()}"
 
 
-def jit(function: Callable[..., Any]) -> Any:
-    """Compiles on the first call with new argument types.
+def jit(function: Callable[..., Any], **options: Any) -> Any:
+    """Compiles on the first call with new argument types. options: Numba's, beside OPTIONS.
 
     Numba keeps compiled code by a function's name and its file's date. It knows nothing of RAWGAN_SIMD, nor
     that a function of another file, compiled into this one, has changed: so the name says both.
@@ -34,7 +34,12 @@ def jit(function: Callable[..., Any]) -> Any:
     Numba raises at once where neither the module's folder nor the user's cache folder can be written; there
     the function is compiled anew by each process.
     """
-    return _compiled(njit, function, **OPTIONS)
+    return _compiled(njit, function, **OPTIONS, **options)
+
+
+def summing(function: Callable[..., Any]) -> Any:
+    """As `jit`; sums come in whatever order the vectors make best, though always in the same."""
+    return jit(function, fastmath={"reassoc", "contract"})
 
 
 def entry(function: Callable[[int, int], None]) -> int:

@@ -11,7 +11,7 @@ from numba.np.numpy_support import carray
 
 from .gemm import turn
 from .jit import entry
-from .memory import fresh
+from .memory import fresh, location
 from .team import arguments, run_parts
 from .vector import LANES, floats
 
@@ -50,7 +50,7 @@ def swap_last(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
         target[...] = x.reshape(count, rows, columns).swapaxes(1, 2)
     elif x.size:
         step = max(1, PART // (rows * columns))
-        words = x.ctypes.data, target.ctypes.data, count, step, rows, columns
+        words = location(x), location(target), count, step, rows, columns
         run_parts(_entry(), words, -(-count // step))
     return target
 

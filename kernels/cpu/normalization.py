@@ -28,7 +28,7 @@ from numba.np.numpy_support import carray
 from ..reference import normalization as reference
 from .jit import entry, jit
 from .layout import channels_first, channels_last
-from .memory import fresh_like, scratch
+from .memory import fresh_like, location, scratch
 from .team import arguments, run_parts
 from .vector import doubles, floats
 
@@ -271,8 +271,8 @@ def _run(function, x, eps, known, arrays):
     lines = scratch("batch_norm", (4, columns), np.dtype(np.float32))
     if known is not None:
         lines[0].reshape(fold, channels)[:] = known
-    cut = channels, rows, columns, height, int(np.float64(eps).view(np.int64)), sums.ctypes.data
-    words = (*cut, lines.ctypes.data, *(a.ctypes.data for a in arrays))
+    cut = channels, rows, columns, height, int(np.float64(eps).view(np.int64)), location(sums)
+    words = (*cut, location(lines), *(location(a) for a in arrays))
     if down * fold == 1:
         run_parts(function, (SUM | MERGE | APPLY, *words), across)
     else:

@@ -43,28 +43,6 @@ def _table(place, layers):
     return carray(integers(place), (layers, FIELDS))
 
 
-@jit
-def _activate(place, size, slope):
-    values = carray(floats(place), (size,))
-    if slope != 1:
-        for i in range(values.size):
-            value = values[i]
-            values[i] = value if value > 0 else slope * value
-
-
-@jit
-def _through(source, signs, target, size, slope):
-    """target = source · (1 where signs > 0, else slope)."""
-    gy, y, gz = (
-        carray(floats(source), (size,)),
-        carray(floats(signs), (size,)),
-        carray(floats(target), (size,)),
-    )
-    for i in range(gz.size):
-        value = gy[i]
-        gz[i] = value if y[i] > 0 else slope * value
-
-
 def _rows_up(number, place):
     """Rows number · step ... of x through all layers."""
     words = arguments(place)
@@ -76,7 +54,8 @@ def _rows_up(number, place):
         into, out = table[i, INTO], table[i, OUT]
         panels, to = table[i, PANELS], table[i, RESULT] + 4 * first * out
         product(source, into, NO, panels, to, out, last - first, out, into, panels, NO, panels, NO)
-        _activate(to, (last - first) * out, slopes[i])
+        if slopes[i] != 1:
+            activation.rectify(to, to, to, (last - first) * out, slopes[i])
         source = to
 
 
@@ -88,7 +67,8 @@ def _rows_down(number, place):
     first, last = number * step, min(rows, (number + 1) * step)
     top = words[2] - 1
     begin, size = 4 * first * table[top, OUT], (last - first) * table[top, OUT]
-    _through(gy + begin, table[top, RESULT] + begin, table[top, GRADIENT] + begin, size, slopes[top])
+    signs, to = table[top, RESULT] + begin, table[top, GRADIENT] + begin
+    activation.rectify(gy + begin, signs, to, size, slopes[top])
     for i in range(top, -1, -1):
         into, out, panels = table[i, INTO], table[i, OUT], table[i, PANELS]
         to = (table[i - 1, GRADIENT] if i else gx) + 4 * first * into
@@ -97,7 +77,7 @@ def _rows_down(number, place):
             product(mine, out, NO, panels, to, into, last - first, into, out, panels, NO, panels, NO)
         if i:
             signs = table[i - 1, RESULT] + 4 * first * into
-            _through(to, signs, to, (last - first) * into, slopes[i - 1])
+            activation.rectify(to, signs, to, (last - first) * into, slopes[i - 1])
 
 
 def _weights(number, place):

@@ -12,7 +12,7 @@ from numba.np.numpy_support import carray
 
 from .gemm import NO, WIDE, pack, panels_shape, product
 from .jit import entry
-from .memory import fresh
+from .memory import fresh, location
 from .team import arguments, run_parts
 from .vector import address, floats, keep
 
@@ -70,7 +70,7 @@ def _entries():
 
 def _steps(x):
     """Address, and floats from plane to plane and from row to row."""
-    return [x.ctypes.data, x.strides[0] // 4, x.strides[1] // 4]
+    return [location(x), x.strides[0] // 4, x.strides[1] // 4]
 
 
 def packed(b, turned):
@@ -79,7 +79,7 @@ def packed(b, turned):
     panels = fresh((len(b), *panels_shape(k, n)), b.dtype)
     step = -(-len(b) // PARTS)
     words = [0] * 4 + [*_steps(b), int(turned), 0, 0, 0, 0, n, k]
-    run_parts(_entries()[0], [*words, panels.ctypes.data, panels[0].size, len(b), step], -(-len(b) // step))
+    run_parts(_entries()[0], [*words, location(panels), panels[0].size, len(b), step], -(-len(b) // step))
     return panels
 
 
@@ -89,7 +89,7 @@ def multiply(a, a_turned, b, c):
     k = a.shape[1] if a_turned else a.shape[2]
     words = [*_steps(a), int(a_turned)]
     if b.ndim == 4:
-        words += [0, 0, 0, 0, *_steps(c), m, n, k, b.ctypes.data, b[0].size]
+        words += [0, 0, 0, 0, *_steps(c), m, n, k, location(b), b[0].size]
     else:
         words += [*_steps(b), 0, *_steps(c), m, n, k, 0, int(np.prod(panels_shape(k, n)))]
     step = -(-len(c) // PARTS)

@@ -23,7 +23,7 @@ from ..checks import conv_output_size, index_out_of_range
 from ..reference import pooling as reference
 from .jit import entry, jit
 from .layout import channels_first, channels_last
-from .memory import fresh
+from .memory import fresh, location
 from .team import arguments, integers, run_parts
 from .vector import INT, LANES, VECTOR, address, floats, intrinsic, load, pointer, store
 
@@ -216,7 +216,7 @@ def max_pool2d(x, kernel_size, stride, padding=(0, 0)):
     y = fresh((n, p, q, c), x.dtype)
     indices = fresh((n, p, q, c), np.dtype(np.int32))
     step, parts = _parts(images)
-    addresses = images.ctypes.data, y.ctypes.data, indices.ctypes.data
+    addresses = location(images), location(y), location(indices)
     run_parts(
         _entry(_max_pool_part),
         (*addresses, n, step, h, w, c, p, q, *kernel_size, *stride, *padding),
@@ -231,7 +231,7 @@ def _move(part, name, large, small, indices):
     indices = channels_last(indices.view(np.float32))  # only floats are put in order by vectors
     wrong = np.zeros(1, np.int64)
     step, parts = _parts(large)
-    addresses = large.ctypes.data, small.ctypes.data, indices.ctypes.data, wrong.ctypes.data
+    addresses = location(large), location(small), location(indices), location(wrong)
     run_parts(_entry(part), (*addresses, n, step, h * w, small.shape[1] * small.shape[2], c), parts)
     if wrong[0]:
         index_out_of_range(name, (h, w))

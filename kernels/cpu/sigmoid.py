@@ -17,7 +17,7 @@ from numba.np.numpy_support import carray
 from ..reference import sigmoid as reference
 from .jit import entry, jit
 from .layout import packed, packed_like
-from .memory import fresh_like
+from .memory import fresh_like, location
 from .team import arguments, run_parts
 from .vector import floats, intrinsic
 
@@ -133,7 +133,7 @@ def _run(which, a, b):
     b = packed(b)
     a = packed_like(a, b)
     c = fresh_like(b)
-    words = c.size, a.ctypes.data, b.ctypes.data, c.ctypes.data
+    words = c.size, location(a), location(b), location(c)
     run_parts(_entry(which), words, -(-c.size // PART))
     return c
 

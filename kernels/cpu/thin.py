@@ -31,7 +31,7 @@ from numba.np.numpy_support import carray
 from .gemm import NO, WIDE, pack, panels_shape, sums_in_registers, tile_rows
 from .jit import entry, jit
 from .layout import taps_first
-from .memory import fresh
+from .memory import fresh, location
 from .team import arguments, run_parts
 from .vector import INT, LANES, VECTOR, address, floats, intrinsic, keep, load, pointer, store
 
@@ -277,7 +277,7 @@ def _words(x, b, y, kernel, plane, stride, padding):
     """What `_convolve_part` and `_correlate_part` are told; the last axis of y is that of outputs."""
     n, h, w, c = x.shape
     places, taps, frame = _tables(c, tuple(kernel), tuple(plane), tuple(stride))
-    arrays = (array.ctypes.data for array in (x, b, y, places, taps))
+    arrays = (location(array) for array in (x, b, y, places, taps))
     return *arrays, n, places.size, taps.size, y.shape[-1], h, w * c, *frame, padding[0], padding[1] * c
 
 
@@ -314,8 +314,8 @@ def conv_transpose2d(x, weight, bias, image, stride, padding):
         shift.reshape(-1, out)[:] = bias
     y = fresh((n, *image, out), x.dtype)
     places, taps = np.arange(h * w) * k, np.arange(k)
-    addresses = (array.ctypes.data for array in (x, panels, y, places, taps))
+    addresses = (location(array) for array in (x, panels, y, places, taps))
     sizes = n, h * w, k, columns, h, w, 0, 0, padding[0], padding[1] * out
-    words = *addresses, *sizes, shift.ctypes.data, image[0], image[1] * out, stride[0], unit, kh, units
+    words = *addresses, *sizes, location(shift), image[0], image[1] * out, stride[0], unit, kh, units
     run_parts(_entries()[2], words, -(-n // IMAGES))
     return y

@@ -23,7 +23,7 @@ from numba import types
 from numba.np.numpy_support import carray
 
 from .jit import entry, jit
-from .memory import streams
+from .memory import location, streams
 from .programs import Program
 from .team import arguments, integers, run_parts
 from .vector import (
@@ -192,9 +192,9 @@ def transform(steps, source, source_step, target, target_step, images, shift):
     """
     runs, *tables, size = steps
     step = max(1, -(-images // PARTS))
-    words = [runs.ctypes.data, len(runs), *(table.ctypes.data for table in tables), size]
-    words += [source.ctypes.data, source_step, target.ctypes.data, target_step]
-    words += [images, step, shift.ctypes.data, shift.size, streams(target)]
+    words = [location(runs), len(runs), *(location(table) for table in tables), size]
+    words += [location(source), source_step, location(target), target_step]
+    words += [images, step, location(shift), shift.size, streams(target)]
     run_parts(_entry(), words, -(-images // step))
 
 

@@ -11,8 +11,9 @@ from functools import cache, lru_cache
 import numpy as np
 from numba.np.numpy_support import carray
 
-from .jit import entry, jit
+from .jit import entry, jit, summing
 from .layout import flat
+from .memory import location
 from .team import arguments, integers, share, team
 from .vector import address, doubles, floats
 
@@ -21,20 +22,13 @@ SUMS, ADAM = range(2)
 ALONE = 1 << 14  # numbers that each thread should have, or a helper costs more than it does
 
 
-@jit
+@summing
 def _sum_squares(xs):
-    """Σ x² in float64 over eight running sums, which the processor adds side by side."""
-    sums = np.zeros(8)
-    whole = xs.size // 8 * 8
-    for i in range(0, whole, 8):
-        for j in range(8):
-            value = np.float64(xs[i + j])
-            sums[j] += value * value
+    """Σ x² in float64: four times as fast as in a fixed order, which leaves the processor waiting."""
     total = 0.0
-    for j in range(8):
-        total += sums[j]
-    for i in range(whole, xs.size):
-        total += np.float64(xs[i]) ** 2
+    for i in range(xs.size):
+        value = np.float64(xs[i])
+        total += value * value
     return total
 
 
@@ -97,7 +91,7 @@ def _run(which, rows, sizes, numbers):
     for i, row in enumerate(rows):
         _row(table, i, *row)
     parts, threads = _parts(sizes)
-    words = np.array([table.ctypes.data, parts.ctypes.data, numbers.ctypes.data, which], np.int64)
+    words = np.array([location(table), location(parts), location(numbers), which], np.int64)
     with team().crew(threads) as (board, helpers):
         share(board, _entry(), words, len(parts), helpers)
 

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 
 from rawgan import kernels
+from rawgan.kernels.cpu.activation import rectify
+from rawgan.kernels.cpu.memory import location
+from rawgan.kernels.cpu.vector import LANES
+from rawgan.kernels.reference import activation as reference
 
 both_choices = pytest.mark.parametrize("choice", kernels.CHOICES)
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -116,7 +120,23 @@ def test_leaky_relu_at_the_kink_and_beyond_numbers(choice):
     np.testing.assert_array_equal(y, np.array([0, 0, 0, 0, 2, np.inf, np.nan]))
     assert not np.signbit(y[1])
     gx = kernels.leaky_relu_grad(np.full(4, 3.0), np.array([-1.0, 0.0, 1.0, np.nan]), 0.5)
-    np.testing.assert_array_equal(gx, [1.5, 1.5, 3, 1.5])
+    np.testing.assert_array_equal(gx, [1.5, 1.5, 3, 3])  # only what is ≤ 0 is below, and NaN is not
+    gx = kernels.leaky_relu_grad(np.full(4, np.inf), np.array([-1.0, 0.0, 1.0, np.nan]), 0.0)
+    np.testing.assert_array_equal(gx, [0, 0, np.inf, np.inf])  # the slope is 0, whatever comes from above
+
+
+@pytest.mark.parametrize("size", [1, LANES - 1, LANES, 5 * LANES + 3])
+def test_rectify_in_place_and_beside(size):
+    """Whole vectors and the rest of them, over one array and over three."""
+    rng = np.random.default_rng(size)
+    source, signs = rng.standard_normal((2, size)).astype(np.float32)
+    for slope in (0.0, 0.25):
+        target = np.empty_like(source)
+        rectify(location(source), location(signs), location(target), size, np.float32(slope))
+        np.testing.assert_array_equal(target, reference.leaky_relu_grad(source, signs, slope))
+        x = source.copy()
+        rectify(location(x), location(x), location(x), size, np.float32(slope))
+        np.testing.assert_array_equal(x, reference.leaky_relu(source, slope))
 
 
 def test_adam_first_step_is_the_sign_of_the_gradient(choice):
