@@ -140,7 +140,7 @@ _contract(
     "gy (N, I_last) and perceptron's x, outputs, weights, slopes; wanted: two flags -> (gx, if the first is "
     "set, then gW₁, gb₁, gW₂, gb₂, ..., if the second is).",
     lambda gy, x, outputs, weights, slopes, wanted: (
-        2 * len(x) * (sum(wanted) * sum(w.size for w in weights) - (0 if wanted[0] else weights[0].size))
+        2 * len(x) * ((1 + wanted[1]) * sum(w.size for w in weights) - (not wanted[0]) * weights[0].size)
     ),
     lambda gy, x, outputs, weights, slopes, wanted: (
         _moved(gy, x, *outputs, *weights) + wanted[0] * x.nbytes + wanted[1] * _moved(*weights)

@@ -225,3 +225,15 @@ def test_the_sizes_of_networks_agree_with_the_textbook(name):
             assert (g.shape, g.dtype) == (w.shape, w.dtype)
             g, w = g.astype(np.float64), w.astype(np.float64)
             assert np.linalg.norm(g - w) <= 1e-5 * np.linalg.norm(w)
+
+
+@pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True)])
+def test_flops_of_a_perceptrons_gradient_are_its_products(wanted):
+    """ḡᵀ x for each weight, if wanted, and ḡ W for each layer but the first, and for that if x's is wanted."""
+    contract = kernels.CONTRACTS["perceptron_grad"]
+    arguments = next(iter(contract.cases.values()))(np.random.default_rng(0))
+    arguments["wanted"] = wanted
+    rows = len(arguments["x"])
+    products = [2 * rows * w.size for w in arguments["weights"]]
+    expected = wanted[1] * sum(products) + sum(products[1:]) + wanted[0] * products[0]
+    assert contract.flops(**arguments) == expected
