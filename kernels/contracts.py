@@ -252,8 +252,7 @@ _contract(
     "activation",
     "leaky_relu_grad",
     "gy y negative_slope",
-    "gy and y of one shape -> negative_slope · gy where y ≤ 0 (0 for slope 0, whatever gy), else gy; "
-    "negative_slope is at least 0.",
+    "gy and y of one shape -> gy where y > 0, else negative_slope · gy; negative_slope is at least 0.",
     lambda gy, y, negative_slope: gy.size,
     lambda gy, y, negative_slope: 3 * gy.nbytes,
 )

@@ -17,7 +17,6 @@ from .memory import fresh_like, location
 from .pool import run_blocks
 from .team import arguments, run_parts
 from .vector import (
-    FLOAT,
     INT,
     LANES,
     constant,
@@ -30,52 +29,53 @@ from .vector import (
     store,
 )
 
-PART = 1 << 16
+PART = 1 << 14
 
 ZERO = np.float32(0)
 
 
 @intrinsic
-def _rectify_vector(typingctx, source, signs, target, slope):
+def _rectify_vector(typingctx, source, signs, target, slope, flat):
     """As `rectify`, for LANES numbers."""
 
     def generate(context, builder, signature, args):
         source, signs, target = (pointer(builder, p) for p in args[:3])
         value, sign, zeros = load(builder, source, INT(0)), load(builder, signs, INT(0)), constant(0)
-        flat = builder.fcmp_ordered("==", args[3], FLOAT(0))
-        below = builder.select(flat, zeros, builder.fmul(value, spread(builder, args[3])))
-        low = builder.fcmp_ordered("<=", sign, zeros)
-        store(builder, builder.select(low, below, value), target, INT(0))
+        below = builder.select(args[4], zeros, builder.fmul(value, spread(builder, args[3])))
+        above, above_or_nan = (f(">", sign, zeros) for f in (builder.fcmp_ordered, builder.fcmp_unordered))
+        above = builder.select(args[4], above_or_nan, above)
+        store(builder, builder.select(above, value, below), target, INT(0))
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64, types.float32), generate
+    return types.void(*[types.int64] * 3, types.float32, types.boolean), generate
 
 
 @jit
-def rectify(source, signs, target, size, slope):
-    """target = slope · source where signs ≤ 0, else source; float32 at addresses, which may be the same.
+def rectify(source, signs, target, size, slope, flat):
+    """target = source where signs > 0, else slope · source; float32 at addresses, which may be the same.
 
-    With slope 0 nothing is multiplied: 0 · ∞ would be NaN, and 0 · −1 is −0. Vectors are written out,
-    because of a loop over one array LLVM makes a store for some of the numbers, one by one: 8,192 of them
-    took 4.8 microseconds, and take 0.5.
+    flat: below, target is 0 and nothing is multiplied, as 0 · ∞ would be NaN and 0 · −1 is −0; NaN stays.
+    Vectors are written out, because of a loop over one array LLVM makes a store for some of the numbers, one
+    by one: 8,192 of them took 4.8 microseconds, and take 0.5.
     """
     whole = size // LANES * LANES
     for i in range(0, whole, LANES):
-        _rectify_vector(source + 4 * i, signs + 4 * i, target + 4 * i, slope)
+        _rectify_vector(source + 4 * i, signs + 4 * i, target + 4 * i, slope, flat)
     xs, ys = carray(floats(source), (size,)), carray(floats(signs), (size,))
     zs = carray(floats(target), (size,))
     for i in range(whole, size):
-        below = slope * xs[i] if slope != 0 else ZERO
-        zs[i] = below if ys[i] <= 0 else xs[i]
+        below = ZERO if flat else slope * xs[i]
+        above = not ys[i] <= 0 if flat else ys[i] > 0
+        zs[i] = xs[i] if above else below
 
 
 def _part(number, place):
-    """PART numbers: words are the slope's bits, how many numbers, and three addresses."""
+    """PART numbers: words are the slope's bits, how many numbers, three addresses, and `flat`."""
     words = arguments(place)
     slope = np.float32(carray(doubles(place), (1,))[0])
     start = number * PART
     size = min(words[1] - start, PART)
-    rectify(words[2] + 4 * start, words[3] + 4 * start, words[4] + 4 * start, size, slope)
+    rectify(words[2] + 4 * start, words[3] + 4 * start, words[4] + 4 * start, size, slope, words[5] != 0)
 
 
 @cache
@@ -83,12 +83,12 @@ def _entry():
     return entry(_part)
 
 
-def _run(a, b, slope):
+def _run(a, b, slope, flat):
     """The step of a after the signs of b, which are of one shape; the first in memory order."""
     b = packed(b)
     a = packed_like(a, b)
     c = fresh_like(b)
-    words = int(np.float64(slope).view(np.int64)), c.size, location(a), location(b), location(c)
+    words = int(np.float64(slope).view(np.int64)), c.size, location(a), location(b), location(c), flat
     run_parts(_entry(), words, -(-c.size // PART))
     return c
 
@@ -97,14 +97,14 @@ def leaky_relu(x, negative_slope):
     """See CONTRACTS["leaky_relu"]."""
     if x.dtype != np.float32:
         return reference.leaky_relu(x, negative_slope)
-    return _run(x, x, negative_slope)
+    return _run(x, x, negative_slope, negative_slope == 0)
 
 
 def leaky_relu_grad(gy, y, negative_slope):
     """See CONTRACTS["leaky_relu_grad"]."""
     if y.dtype != np.float32:
         return reference.leaky_relu_grad(gy, y, negative_slope)
-    return _run(gy, y, negative_slope)
+    return _run(gy, y, negative_slope, False)
 
 
 @jit
@@ -114,8 +114,7 @@ def _dropout_grad(gy, y, bits, gx, keep, slope, dropped, start, stop):
     zero = keep - keep
     for i in range(gys.size):
         value = gys[i] / keep
-        below = slope * value if slope != 0 else zero
-        value = below if ys[i] <= 0 else value
+        value = value if ys[i] > 0 else slope * value
         gxs[i] = zero if signs[i] == dropped else value
 
 

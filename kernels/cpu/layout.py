@@ -20,20 +20,25 @@ PART = 1 << 16  # floats to a part
 
 
 def _swap_part(number, place):
-    """target[i, k, j] = source[i, j, k] for matrices number · STEP ..., by squares of a vector's side."""
+    """target[i, k, j] = source[i, j, k] for matrices number · STEP ..., by squares of a vector's side.
+
+    The last squares of a row or column begin early enough to end with it, and so write some numbers twice.
+    """
     words = arguments(place)
     rows, columns = words[ROWS], words[COLUMNS]
-    high, wide = rows // LANES * LANES, columns // LANES * LANES
+    by_squares = rows >= LANES and columns >= LANES
     for i in range(number * words[STEP], min(words[COUNT], (number + 1) * words[STEP])):
         begin = 4 * i * rows * columns
         source, target = words[SOURCE] + begin, words[TARGET] + begin
-        for j in range(0, high, LANES):
-            for k in range(0, wide, LANES):
+        for down in range(0, rows if by_squares else 0, LANES):
+            j = min(down, rows - LANES)
+            for right in range(0, columns, LANES):
+                k = min(right, columns - LANES)
                 turn(source + 4 * (j * columns + k), columns, target + 4 * (k * rows + j), rows)
         values = carray(floats(source), (rows, columns))
         turned = carray(floats(target), (columns, rows))
-        for j in range(rows):
-            for k in range(wide if j < high else 0, columns):
+        for j in range(0 if by_squares else rows):
+            for k in range(columns):
                 turned[k, j] = values[j, k]
 
 

@@ -6,9 +6,12 @@ woken; our product 114 on one thread, with the bias added as it goes, and 65 on 
 and BLAS on as many threads is behind there too: 128 100 12544 (the first layer of a DCGAN) 2530 and 2020,
 128 1024 512: 1020 and 840, 2 512 2048: 380 and 150, 1024 1024 1024: 13.7 and 13.2 ms.
 
-BLAS keeps float64; products with a single row or column, which read one matrix once and need no tiles; and of
-those with so large a B the ones cut by rows, where every part would pack all of B (8192 512 1024: 51 ms, and
-52 here), or with few columns, which make few and unequal parts (128 12544 100: 2250, and 2640 here).
+A single row or column reads one matrix once and needs no tiles: rows in memory order, times a vector, are
+sums (128 128 1: 12.5 by BLAS, which must be kept to one thread, and 8.5 here; 128 6272 1: 72 and 70).
+
+BLAS keeps float64; a vector times rows that lie in columns; and of the products with so large a B the ones
+cut by rows, where every part would pack all of B (8192 512 1024: 51 ms, and 52 here), or with few columns,
+which make few and unequal parts (128 12544 100: 2250, and 2640 here).
 """
 
 from functools import cache
@@ -17,10 +20,10 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from .gemm import NO, WIDE, pack, panels_shape, product
-from .jit import entry, jit
-from .memory import fresh, scratch
+from .jit import entry, jit, summing
+from .memory import fresh, location, scratch
 from .pool import run, single_threaded_blas
-from .team import arguments, share, team
+from .team import arguments, run_parts, share, team
 from .vector import address, floats
 
 # Multiply-adds worth a thread's while: waking one takes as long as two million of them.
@@ -28,6 +31,7 @@ SHARE = 1 << 22
 LARGEST = 1 << 18  # floats of B that fit the second cache
 PART = 1 << 18  # multiply-adds to a part, which a helper takes in a few microseconds
 MOST_PARTS = 8
+NUMBERS = 1 << 15  # of a matrix to a part of its product with a vector
 
 
 def _part(number, place):
@@ -60,8 +64,8 @@ def _part(number, place):
 
 
 @cache
-def _entry():
-    return entry(_part)
+def _entries():
+    return entry(_part), entry(_rows_part)
 
 
 @jit
@@ -76,6 +80,39 @@ def _multiply(a, a_transposed, b, b_transposed, bias, panels, c, step, by_column
     words[9], words[10], words[11], words[12], words[13] = m, n, k, step, by_columns
     parts = -(-(n if by_columns else m) // step)
     share(board, function, words, parts, helpers)
+
+
+@summing
+def _dots(p, q, r, s, v):
+    """The products of four rows with v, which is read once for all."""
+    one = two = three = four = np.float32(0)
+    for i in range(v.size):
+        number = v[i]
+        one += p[i] * number
+        two += q[i] * number
+        three += r[i] * number
+        four += s[i] * number
+    return one, two, three, four
+
+
+def _rows_part(number, place):
+    """Rows number · step ... times a vector, four at a time."""
+    words = arguments(place)
+    rows, v, c, m, k, step = words[0], words[1], words[2], words[3], words[4], words[5]
+    vector, out = carray(floats(v), (k,)), carray(floats(c), (m,))
+    for i in range(number * step, min(m, (number + 1) * step), 4):
+        part = carray(floats(rows + 4 * i * k), (min(4, m - i), k))
+        last = len(part) - 1
+        found = _dots(part[0], part[min(1, last)], part[min(2, last)], part[last], vector)
+        out[i], out[i + min(1, last)], out[i + min(2, last)], out[i + last] = found
+
+
+def _times_vector(rows, v, out):
+    """out = rows v, for C-contiguous rows (m, k)."""
+    m, k = rows.shape
+    v = np.ascontiguousarray(v)
+    step = max(1, NUMBERS // (4 * k)) * 4
+    run_parts(_entries()[1], (location(rows), location(v), location(out), m, k, step), -(-m // step))
 
 
 NO_BIAS = np.empty(0, np.float32)
@@ -98,8 +135,13 @@ def _product(a, b, bias=None):
     by_columns = n > m or (n >= 4 * WIDE and 4 * n >= m)
     many = by_columns and n >= MOST_PARTS * WIDE
     large = n * k > LARGEST
-    if a.dtype != np.float32 or min(m, n, k) == 0 or (min(m, n) == 1 and k > 1) or (large and not many):
-        _by_blas(a, b, out)
+    single = min(m, n) == 1 and k > 1
+    rows, vector = (a, b) if n == 1 else (b.T, a)
+    if a.dtype != np.float32 or min(m, n, k) == 0 or single or (large and not many):
+        if single and a.dtype == np.float32 and rows.flags.c_contiguous:
+            _times_vector(rows, vector, out)
+        else:
+            _by_blas(a, b, out)
         if bias is not None:
             out += bias
         return out
@@ -114,7 +156,18 @@ def _product(a, b, bias=None):
     shift = NO_BIAS if bias is None else np.ascontiguousarray(bias)
     with team().crew(parts) as (board, helpers):
         _multiply(
-            a, a_transposed, b, b_transposed, shift, panels, out, step, by_columns, board, _entry(), helpers
+            a,
+            a_transposed,
+            b,
+            b_transposed,
+            shift,
+            panels,
+            out,
+            step,
+            by_columns,
+            board,
+            _entries()[0],
+            helpers,
         )
     return out
 

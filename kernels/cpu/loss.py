@@ -5,23 +5,28 @@ calls: a step of the ring's networks at batch 256 took 2.40 ms with them, and 2.
 """
 
 import math
+from functools import cache
 
 import numpy as np
+from numba.np.numpy_support import carray
 
 from ..reference.loss import LEAST, LOWEST_LOG
-from .jit import jit
-from .pool import run_blocks
+from .jit import entry, jit, summing
+from .memory import location
+from .sigmoid import MOST, exp
+from .team import arguments, run_parts
+from .vector import doubles, floats
 
 BLOCK = 1 << 13
 
 
 @jit
-def _bce(p, t, slope, n, start, stop):
-    """The sum over a block. t is of one number, or as long as p."""
-    ps, slopes, one = p[start:stop], slope[start:stop], p.dtype.type(1)
+def _bce(ps, ts, slopes, n):
+    """The sum over a block, and its gradient over n."""
+    one = ps.dtype.type(1)
     total = 0.0
     for i in range(ps.size):
-        yes, target = ps[i], t[start + i if t.size > 1 else 0]
+        yes, target = ps[i], ts[i]
         no = one - yes
         log_yes = max(np.log(yes), LOWEST_LOG) if yes != 0 else LOWEST_LOG
         log_no = max(np.log1p(-yes), LOWEST_LOG) if no != 0 else LOWEST_LOG
@@ -31,11 +36,11 @@ def _bce(p, t, slope, n, start, stop):
 
 
 @jit
-def _bce_with_logits(x, t, slope, n, start, stop):
-    xs, slopes, zero, one = x[start:stop], slope[start:stop], x.dtype.type(0), x.dtype.type(1)
+def _bce_with_logits(xs, ts, slopes, n):
+    zero, one = xs.dtype.type(0), xs.dtype.type(1)
     total = 0.0
     for i in range(xs.size):
-        value, target = xs[i], t[start + i if t.size > 1 else 0]
+        value, target = xs[i], ts[i]
         small = np.exp(-abs(value))
         probability = (one if value >= 0 else small) / (one + small)
         total += max(value, zero) - value * target + np.log1p(small)
@@ -43,23 +48,83 @@ def _bce_with_logits(x, t, slope, n, start, stop):
     return total
 
 
-def _mean(part, x, t):
-    t = np.full(1, t, x.dtype) if isinstance(t, int | float) else np.ascontiguousarray(t).reshape(-1)
-    values, slope = np.ascontiguousarray(x).reshape(-1), np.empty(x.shape, x.dtype)
-    target, sums = slope.reshape(-1), np.zeros(-(-x.size // BLOCK))
+@summing
+def _total(terms):
+    """Σ terms in float64: a loop that also computes the terms does not come out in vectors."""
+    total = 0.0
+    for i in range(terms.size):
+        total += terms[i]
+    return total
 
-    def task(start, stop):
-        sums[start // BLOCK] = part(values, t, target, float(x.size), start, stop)
 
-    run_blocks(task, x.size, BLOCK)
-    return np.array(math.fsum(sums) / x.size if len(sums) > 1 else sums[0] / x.size, x.dtype), slope
+@summing
+def _bce_with_logits_32(xs, ts, slopes, n):
+    """The same in vectors: ln(1 + s) = 2 artanh z with z = s / (2 + s), of which s ≤ 1 needs eight terms."""
+    zero, one, two, share = np.float32(0), np.float32(1), np.float32(2), np.float32(1 / n)
+    terms = np.empty_like(xs)
+    for i in range(terms.size):
+        value, target = xs[i], ts[i]
+        size = abs(value)
+        small = exp(-(size if size < MOST else MOST))
+        small = small if size < MOST else zero
+        z = small / (small + two)
+        square = z * z
+        series = square * np.float32(1 / 15) + np.float32(1 / 13)
+        series = series * square + np.float32(1 / 11)
+        series = series * square + np.float32(1 / 9)
+        series = series * square + np.float32(1 / 7)
+        series = series * square + np.float32(1 / 5)
+        series = series * square + np.float32(1 / 3)
+        series = series * square + one
+        above = value if value > zero else zero
+        terms[i] = above - value * target + two * z * series
+        probability = (one if value > zero else small) / (one + small)
+        probability = probability if value == value else value  # NaN stays
+        slopes[i] = (probability - target) * share
+    return _total(terms)
+
+
+def _block(number, place):
+    """A part: BLOCK numbers. Words are their count, the addresses and what `targets` begins anew with."""
+    words = arguments(place)
+    start = number * BLOCK
+    size = min(words[0] - start, BLOCK)
+    xs = carray(floats(words[1] + 4 * start), (size,))
+    ts = carray(floats(words[2] + 4 * start * words[3]), (size,))
+    slopes = carray(floats(words[4] + 4 * start), (size,))
+    sums = carray(doubles(words[5]), (number + 1,))
+    if words[6]:
+        sums[number] = _bce_with_logits_32(xs, ts, slopes, float(words[0]))
+    else:
+        sums[number] = _bce(xs, ts, slopes, float(words[0]))
+
+
+@cache
+def _entry():
+    return entry(_block)
+
+
+def _mean(x, t, logits):
+    xs, slope = np.ascontiguousarray(x), np.empty(x.shape, x.dtype)
+    alike = isinstance(t, int | float)  # then every block reads the same targets
+    ts = np.full(min(x.size, BLOCK), t, x.dtype) if alike else np.ascontiguousarray(t)
+    if x.dtype == np.float32:
+        sums = np.empty(-(-x.size // BLOCK))
+        words = x.size, location(xs), location(ts), not alike, location(slope), location(sums), logits
+        run_parts(_entry(), words, sums.size)
+        total = sums[0] if sums.size == 1 else math.fsum(sums)
+    else:
+        ts = np.full(x.size, t) if alike else ts.reshape(-1)
+        each = _bce_with_logits if logits else _bce
+        total = each(xs.reshape(-1), ts, slope.reshape(-1), float(x.size))
+    return np.array(total / x.size, x.dtype), slope
 
 
 def bce(p, t):
     """See CONTRACTS["bce"]."""
-    return _mean(_bce, p, t)
+    return _mean(p, t, logits=False)
 
 
 def bce_with_logits(x, t):
     """See CONTRACTS["bce_with_logits"]."""
-    return _mean(_bce_with_logits, x, t)
+    return _mean(x, t, logits=True)

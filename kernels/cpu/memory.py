@@ -65,7 +65,7 @@ def streams(target: np.ndarray) -> bool:
 def fresh_like(x: np.ndarray) -> np.ndarray:
     """An uninitialised array of the shape, dtype and order of x, which is C-contiguous or channels-last."""
     if x.flags.c_contiguous or x.ndim != 4:
-        return fresh(x.shape, x.dtype)
+        return np.empty_like(x) if x.nbytes < SMALL else fresh(x.shape, x.dtype)
     n, c, h, w = x.shape
     return fresh((n, h, w, c), x.dtype).transpose(0, 3, 1, 2)
 

@@ -21,7 +21,7 @@ from .memory import fresh_like, location
 from .team import arguments, run_parts
 from .vector import floats, intrinsic
 
-PART = 1 << 14
+PART = 1 << 12
 ONE, HALF = np.float32(1), np.float32(0.5)
 LOG2_E, LN2_HIGH, LN2_LOW = (np.float32(v) for v in (1.44269504, 0.693359375, -2.12194440e-4))
 EXP = tuple(np.float32(v) for v in (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2))
@@ -47,7 +47,7 @@ def _power_of_2(typingctx, k):
 
 
 @jit
-def _exp(x):
+def exp(x):
     """e^x for |x| ≤ 87."""
     k = np.floor(x * LOG2_E + HALF)
     r = x - k * LN2_HIGH - k * LN2_LOW
@@ -66,7 +66,7 @@ def _sigmoid(xs, ys):
         value = xs[i]
         cut = value if value > -MOST else -MOST
         cut = cut if cut < MOST else MOST
-        result = ONE / (ONE + _exp(-cut))
+        result = ONE / (ONE + exp(-cut))
         ys[i] = result if value == value else value  # NaN stays
 
 
@@ -76,7 +76,7 @@ def _tanh(xs, ys):
         value = xs[i]
         size = abs(value)
         twice = size + size
-        far = ONE - (ONE + ONE) / (_exp(twice if twice < MOST else MOST) + ONE)
+        far = ONE - (ONE + ONE) / (exp(twice if twice < MOST else MOST) + ONE)
         far = far if value > 0 else -far
         z = value * value
         p = SERIES[0]

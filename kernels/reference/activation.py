@@ -5,13 +5,13 @@ import numpy as np
 
 def leaky_relu(x, negative_slope):
     """y = negative_slope · x where x ≤ 0, else x; with slope 0 that is 0, also at −∞. NaN stays NaN."""
-    return leaky_relu_grad(x, x, negative_slope)
+    below = x * x.dtype.type(negative_slope) if negative_slope else np.zeros_like(x)
+    return np.asarray(np.where(x <= 0, below, x))
 
 
 def leaky_relu_grad(gy, y, negative_slope):
-    """gx = negative_slope · gy where y ≤ 0, else gy: y has the sign of x, for the slope is not negative."""
-    below = gy * gy.dtype.type(negative_slope) if negative_slope else np.zeros_like(gy)
-    return np.asarray(np.where(y <= 0, below, gy))
+    """gx = gy where y > 0, else negative_slope · gy: y has the sign of x, for the slope is not negative."""
+    return np.asarray(np.where(y > 0, gy, gy * gy.dtype.type(negative_slope)))
 
 
 def dropout_grad(gy, y, p, negative_slope=1.0):

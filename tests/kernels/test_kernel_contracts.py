@@ -229,7 +229,7 @@ def test_the_sizes_of_networks_agree_with_the_textbook(name):
 
 @pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True)])
 def test_flops_of_a_perceptrons_gradient_are_its_products(wanted):
-    """ḡᵀ x for each weight, if wanted, and ḡ W for each layer but the first, and for that if x's is wanted."""
+    """ḡᵀ x for each weight, if wanted; ḡ W for each layer but the first, and for that if x's is wanted."""
     contract = kernels.CONTRACTS["perceptron_grad"]
     arguments = next(iter(contract.cases.values()))(np.random.default_rng(0))
     arguments["wanted"] = wanted
