@@ -98,6 +98,39 @@ def train_step(
 
 
 @app.command
+def profile(
+    recipe: str,
+    /,
+    *,
+    device: str = "cpu",
+    batch: int | None = None,
+    threads: int | None = None,
+    seconds: float = 3.0,
+    json: Path | None = None,
+) -> None:
+    """Time every kernel that a recipe's step calls, beside the roofs, and what is left for Python.
+
+    Parameters
+    ----------
+    recipe:
+        mlp, dcgan_mnist, dcgan_cifar10, mixture.
+    device:
+        cpu, cuda, cuda:1.
+    batch:
+        Examples, in place of the recipe's own.
+    threads:
+        Of the CPU kernels and BLAS; by default one for each processor.
+    seconds:
+        For all steps together.
+    json:
+        Write the results to this file, for compare.
+    """
+    from rawgan.bench import profile as bench
+
+    _measure(lambda: bench.run(recipe, device, batch, seconds), threads, batch, seconds, json)
+
+
+@app.command
 def growth(
     recipe: str = "dcgan_mnist",
     /,

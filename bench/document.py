@@ -29,7 +29,7 @@ from rawgan.kernels.errors import DataError
 from rawgan.training.files import write_whole
 
 FORMAT = 1
-WHATS = ("kernels", "train-step", "growth", "tape")
+WHATS = ("kernels", "train-step", "profile", "growth", "tape")
 RIVALS = ("torch", "torch.compile")
 
 

@@ -63,7 +63,7 @@ def notes(document: dict[str, Any]) -> list[str]:
     memory = [(r["name"], c, m) for r in document["rows"] for c, m in r.get("memory_mb", {}).items()]
     lines += [f"memory of {name}, {side}: {m['missing']}" for name, side, m in memory if "missing" in m]
     lines.append("± is half the distance between the quartiles; × is how many times faster than that column")
-    if document["what"] == "kernels":
+    if document["what"] in ("kernels", "profile"):
         lines.append(
             "% of the roof that binds by the contract's operations and bytes; above 100 where a fast method "
             "does fewer multiplications than the definition, or a cache still holds the arrays"
@@ -81,7 +81,7 @@ def table(document: dict[str, Any]) -> Table:
     for rival in RIVALS:
         if rival in columns:
             fields.append((f"× {rival}", lambda row, rival=rival: ratio(row, rival, main, "{:.2f}×")))
-    if document["what"] == "kernels":
+    if document["what"] in ("kernels", "profile"):
         fields += [
             ("Gflop/s", lambda row: rate(row, main, "flops")),
             ("GB/s", lambda row: rate(row, main, "bytes")),
