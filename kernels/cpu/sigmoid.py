@@ -15,7 +15,7 @@ from numba import float32
 from numba.np.numpy_support import carray
 
 from ..reference import sigmoid as reference
-from .jit import entry, jit
+from .jit import entry, fusing, jit
 from .layout import packed, packed_like
 from .memory import fresh_like, location
 from .team import arguments, run_parts
@@ -46,7 +46,7 @@ def _power_of_2(typingctx, k):
     return float32(float32), generate
 
 
-@jit
+@fusing
 def exp(x):
     """e^x for |x| ≤ 87."""
     k = np.floor(x * LOG2_E + HALF)
@@ -70,7 +70,7 @@ def _sigmoid(xs, ys):
         ys[i] = result if value == value else value  # NaN stays
 
 
-@jit
+@fusing
 def _tanh(xs, ys):
     for i in range(xs.size):
         value = xs[i]
