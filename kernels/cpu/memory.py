@@ -10,7 +10,6 @@ New memory costs a page fault every 4 KB, and a training step makes the same arr
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
 from math import prod
 
 import numpy as np
@@ -23,38 +22,41 @@ KEPT = 1 << 29  # bytes that may lie idle
 STREAMED = 1 << 20  # bytes of a result for which the second cache is too small
 
 _lock = threading.Lock()
-_buffers: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size, the size last asked for at the end
-_probe = [np.empty(0)]
-_ALONE = sys.getrefcount(_probe[0])  # references to a buffer that only its list holds
+_rooms: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size, the size last asked for at the end
 
 
 def fresh(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An uninitialised array, in the memory of one that nobody refers to any more if there is such a one.
 
-    An array and all views of it refer to its buffer, so the buffer is free when its list alone does.
+    Memory is kept as rooms: the bytes of a larger array from its first cache line on. A result and all its
+    views refer to that larger array, so a room is free when it alone does.
     """
     size = prod(shape) * dtype.itemsize
     if size < SMALL:
         return np.empty(shape, dtype)
     with _lock:
-        buffer = next(_idle(size), None)
-        if buffer is None:
+        for room in _rooms.get(size, ()):
+            if sys.getrefcount(room.base) == _ALONE:
+                break
+        else:
             _give_back(KEPT - size)
-            buffer = np.empty(size + LINE, np.uint8)
-            _buffers.setdefault(size, []).append(buffer)
-        _buffers.move_to_end(size)
-        return _aligned(buffer)[:size].view(dtype).reshape(shape)
+            room = _room(size)
+            _rooms.setdefault(size, []).append(room)
+        _rooms.move_to_end(size)
+        return room.view(dtype).reshape(shape)
+
+
+def _room(size: int) -> np.ndarray:
+    """So many bytes that begin with a cache line: a vector that lies across two costs two loads."""
+    memory = np.empty(size + LINE, np.uint8)
+    start = -location(memory) % LINE
+    return memory[start : start + size]
 
 
 @jit
 def location(array):
     """The address of an array's first number, five times as fast as `array.ctypes.data`."""
     return address(array)
-
-
-def _aligned(buffer: np.ndarray) -> np.ndarray:
-    """The buffer from its first cache line on: a vector that lies across two costs two loads."""
-    return buffer[-location(buffer) % LINE :]
 
 
 def streams(target: np.ndarray) -> bool:
@@ -70,20 +72,16 @@ def fresh_like(x: np.ndarray) -> np.ndarray:
     return fresh((n, h, w, c), x.dtype).transpose(0, 3, 1, 2)
 
 
-def _idle(size: int) -> Iterator[np.ndarray]:
-    """The buffers of a size that only their list refers to."""
-    held = _buffers.get(size, ())
-    return (held[i] for i in range(len(held)) if sys.getrefcount(held[i]) == _ALONE)
-
-
 def _give_back(allowed: int) -> None:
-    """Drops idle buffers, those of sizes long not asked for first, until `allowed` bytes of them are left."""
-    idle = {size: list(map(id, _idle(size))) for size in _buffers}
-    left = sum(size * len(found) for size, found in idle.items())
-    for size, found in idle.items():
-        while found and left > allowed:
-            drop = found.pop()
-            _buffers[size] = [buffer for buffer in _buffers[size] if id(buffer) != drop]
+    """Drops free rooms, those of sizes long not asked for first, until `allowed` bytes of them are left."""
+    free = {
+        size: [i for i, room in enumerate(rooms) if sys.getrefcount(room.base) == _ALONE]
+        for size, rooms in _rooms.items()
+    }
+    left = sum(size * len(places) for size, places in free.items())
+    for size, places in free.items():
+        while places and left > allowed:
+            del _rooms[size][places.pop()]
             left -= size
 
 
@@ -97,6 +95,9 @@ def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     key = name, dtype
     buffer = buffers.get(key)
     if buffer is None or buffer.size < size:
-        room = _aligned(np.empty(size * dtype.itemsize + LINE, np.uint8))
-        buffer = buffers[key] = room[: size * dtype.itemsize].view(dtype)
+        buffer = buffers[key] = _room(size * dtype.itemsize).view(dtype)
     return buffer[:size].reshape(shape)
+
+
+_probe = _room(1)
+_ALONE = sys.getrefcount(_probe.base)  # references to what only its room refers to

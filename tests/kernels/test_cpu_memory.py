@@ -17,7 +17,7 @@ LARGE = (SMALL // 4 + 1,)
 
 @pytest.fixture(autouse=True)
 def empty(monkeypatch):
-    monkeypatch.setattr(memory, "_buffers", type(memory._buffers)())
+    monkeypatch.setattr(memory, "_rooms", type(memory._rooms)())
 
 
 VIEWS = {
@@ -62,7 +62,7 @@ def test_idle_memory_is_bounded(monkeypatch):
     monkeypatch.setattr(memory, "KEPT", 10 * SMALL)
     for n in range(1, 60):
         fresh((LARGE[0] + n,), FLOAT)
-    assert sum(size * len(held) for size, held in memory._buffers.items()) <= 10 * SMALL
+    assert sum(size * len(held) for size, held in memory._rooms.items()) <= 10 * SMALL
     assert KEPT <= 1 << 29
     with pytest.raises(MemoryError):
         fresh((1 << 60,), FLOAT)
@@ -70,7 +70,7 @@ def test_idle_memory_is_bounded(monkeypatch):
 
 def test_small_arrays_are_numpys():
     assert fresh((2, 3), FLOAT).base is None
-    assert memory._buffers == {}
+    assert memory._rooms == {}
 
 
 @pytest.mark.parametrize("order", ["C", "channels last", "two axes"])
