@@ -19,7 +19,7 @@ from . import thin
 from .fast import Fast, Shape, fast
 from .jit import jit
 from .layout import channels_first, channels_last, swap_last, taps_first
-from .linear import dense, matmul
+from .linear import dense, matmul, multiplier
 from .memory import fresh, scratch
 from .pool import run, run_blocks, single_threaded_blas
 
@@ -124,15 +124,13 @@ def conv2d(x, weight, bias, stride=(1, 1), padding=(0, 0)):
     taps = kh * kw * c
     chunk = _chunk(n, p * q, taps * x.itemsize)
     geometry = (q, (stride[0], stride[1] * c), (padding[0], padding[1] * c), (kh, kw * c))
+    multiply = multiplier(matrix, True, bias)
 
     def task(i):
         start, stop = i * chunk, min(n, (i + 1) * chunk)
         windows = scratch("windows", ((stop - start) * p * q, taps), x.dtype)
         _gather(images, windows, start, stop, *geometry)
-        part = rows[start * p * q : stop * p * q]
-        np.matmul(windows, matrix.T, out=part)
-        if bias is not None:
-            np.add(part, bias, out=part)
+        multiply(windows, rows[start * p * q : stop * p * q])
 
     with single_threaded_blas:
         run(task, -(-n // chunk))
@@ -161,11 +159,12 @@ def conv_transpose2d(x, weight, bias, stride=(1, 1), padding=(0, 0), output_padd
     taps = kh * kw * o
     chunk = _chunk(n, h * w, taps * x.itemsize)
     geometry = (w, (stride[0], stride[1] * o), (padding[0], padding[1] * o), (kh, kw * o))
+    multiply = multiplier(matrix, False, None)
 
     def task(i):
         start, stop = i * chunk, min(n, (i + 1) * chunk)
         windows = scratch("windows", ((stop - start) * h * w, taps), x.dtype)
-        np.matmul(rows[start * h * w : stop * h * w], matrix, out=windows)
+        multiply(rows[start * h * w : stop * h * w], windows)
         _scatter(windows, images, shift, start, stop, *geometry)
 
     with single_threaded_blas:

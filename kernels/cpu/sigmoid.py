@@ -130,11 +130,13 @@ _entry = cache(entry)  # compiled when first asked for
 
 def _run(which, a, b):
     """A part's function over all of a and b, which are of one shape; the first in memory order."""
-    b = packed(b)
-    a = packed_like(a, b)
+    if not (a.flags.c_contiguous and b.flags.c_contiguous):
+        b = packed(b)
+        a = packed_like(a, b)
     c = fresh_like(b)
-    words = c.size, location(a), location(b), location(c)
-    run_parts(_entry(which), words, -(-c.size // PART))
+    from_b = location(b)
+    from_a = from_b if a is b else location(a)
+    run_parts(_entry(which), (c.size, from_a, from_b, location(c)), -(-c.size // PART))
     return c
 
 
