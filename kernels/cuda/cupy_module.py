@@ -1,0 +1,30 @@
+"""The device "cuda": programs through CuPy's RawModule, compiled by NVRTC for the GPU at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .program import Program
+
+OPTIONS = ("--std=c++17", "-fmad=true")
+STATIC = 48 << 10  # bytes of shared memory that a kernel may have without asking
+
+
+def compiled(program: Program) -> Callable[..., None]:
+    """What launches an instance of the program's kernels."""
+    import cupy
+
+    names = [kernel.instance(code) for kernel, code in program.instances]
+    module = cupy.RawModule(code=program.text, options=OPTIONS, name_expressions=names)
+    functions: dict[str, Any] = {}
+
+    def run(name: str, grid: tuple, block: tuple, shared: int, values: list[Any]) -> None:
+        function = functions.get(name)
+        if function is None:
+            function = functions[name] = module.get_function(name)
+        if shared > STATIC:
+            function.max_dynamic_shared_size_bytes = shared
+        function(grid, block, tuple(0 if value is None else value for value in values), shared_mem=shared)
+
+    return run

@@ -1,0 +1,170 @@
+"""The device "cuda-sim": the same `.cu` files, compiled for the processor, over NumPy's memory.
+
+    with use_seed(3): ...                  # another order of lanes, warps and blocks; odd seeds copy at once
+
+A `HostArray` is an array of that device. It is NumPy's, but meets a plain array in no expression, as one of a GPU's
+would not. Needs a C++ compiler for C++17 (g++ or clang++, or what CXX names); compiled files are kept in the user's
+cache. RAWGAN_SIM_FLAGS adds flags, such as those of the sanitizers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DeviceError
+from .program import Program
+
+HEADERS = Path(__file__).parent / "host"
+FLAGS = "-std=c++17 -O2 -fPIC -shared -w -fno-strict-aliasing -ffp-contract=off".split()
+_DYNAMIC = re.compile(r"extern\s+__shared__\s+(?P<type>[\w ]+?)\s+(?P<name>\w+)\s*\[\s*\]\s*;")
+_seed: ContextVar[int] = ContextVar("rawgan_sim_seed", default=0)
+_one_at_a_time = threading.Lock()  # a compiled file keeps the launch in static memory
+
+
+class HostArray(np.ndarray):
+    """An array on the device "cuda-sim"."""
+
+    rawgan_device = "cuda-sim"
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+        for value in (*inputs, *(out or ())):
+            if isinstance(value, np.ndarray) and value.ndim and not isinstance(value, HostArray):
+                raise DeviceError(f"{ufunc.__name__}: an array of 'cuda-sim' meets one of 'cpu'; move one with to(...)")
+        if out is not None:
+            kwargs["out"] = tuple(map(_plain, out))
+        found = getattr(ufunc, method)(*map(_plain, inputs), **kwargs)
+        if out is not None:
+            return out[0] if len(out) == 1 else out
+        return on_device(found)
+
+
+def _plain(value: Any) -> Any:
+    return value.view(np.ndarray) if isinstance(value, HostArray) else value
+
+
+def on_device(value: Any) -> Any:
+    """NumPy's arrays and scalars, also in a tuple or list, as those of the device; anything else as it is."""
+    if isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value).view(HostArray)
+    return type(value)(map(on_device, value)) if type(value) in (tuple, list) else value
+
+
+@contextmanager
+def use_seed(seed: int) -> Iterator[None]:
+    """Within the block, launches run in an order drawn from the seed; 0 is in order."""
+    token = _seed.set(seed)
+    try:
+        yield
+    finally:
+        _seed.reset(token)
+
+
+@cache
+def compiler() -> str:
+    """The C++ compiler; DeviceError where there is none."""
+    for name in filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++")):
+        if found := shutil.which(name):
+            return found
+    raise DeviceError(
+        "'cuda-sim' compiles its kernels and finds no C++ compiler; install g++ (Debian, Ubuntu: `apt install g++`; "
+        "Fedora: `dnf install gcc-c++`) or clang, or name one in CXX"
+    )
+
+
+def translation(program: Program) -> str:
+    """The C++ of a program: the headers, its text unchanged in a namespace of its own, a function a kernel."""
+    text = _DYNAMIC.sub(r"\g<type>* \g<name> = (\g<type>*)sim::dynamic_shared();", program.text)
+    calls = []
+    for number, (kernel, code) in enumerate(program.instances):
+        name = kernel.instance(code)
+        calls.append(
+            f'extern "C" int run_{number}(const unsigned* grid, const unsigned* block, size_t shared, uint64_t seed,'
+            f" void** arguments) {{ return sim::run(&{name}, grid, block, shared, seed, arguments); }}\n"
+            f'extern "C" const char* parameters_{number}() {{ return sim::parameters(&{name}); }}\n'
+        )
+    return f'#include "launch.h"\nnamespace {{\n{text}\n}}\n{"".join(calls)}'
+
+
+def library(program: Program) -> ctypes.CDLL:
+    """The compiled program, from the cache or compiled now."""
+    code = translation(program)
+    flags = FLAGS + shlex.split(os.environ.get("RAWGAN_SIM_FLAGS", ""))
+    headers = b"".join(path.read_bytes() for path in sorted(HEADERS.glob("*.h")))
+    key = hashlib.blake2b(
+        b"\0".join([compiler().encode(), " ".join(flags).encode(), headers, code.encode()]), digest_size=8
+    ).hexdigest()
+    target = _folder() / f"{program.name}-{key}.so"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            source, made = Path(folder) / f"{program.name}.cpp", Path(folder) / "made.so"
+            source.write_text(code, "utf-8")
+            command = [compiler(), *flags, f"-I{HEADERS}", str(source), "-o", str(made)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise DeviceError(f"{program.name}.cu: {compiler()} cannot compile it:\n{done.stderr[:4000]}")
+            made.replace(target)  # whole or not at all, whoever else compiles it now
+    return ctypes.CDLL(str(target))
+
+
+@cache
+def _folder() -> Path:
+    from platformdirs import user_cache_path
+
+    for place in (user_cache_path("rawgan") / "cuda-sim", Path(tempfile.gettempdir()) / f"rawgan-sim-{os.getuid()}"):
+        try:
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.NamedTemporaryFile(dir=place):
+                return place
+        except OSError:
+            continue
+    raise DeviceError("'cuda-sim' keeps compiled kernels in the user's cache or a temporary folder; neither can be written")
+
+
+def compiled(program: Program) -> Callable[..., None]:
+    """What launches an instance of the program's kernels."""
+    found = library(program)
+    found.sim_error.restype = ctypes.c_char_p
+    functions = {}
+    for number, (kernel, code) in enumerate(program.instances):
+        described = getattr(found, f"parameters_{number}")
+        described.restype = ctypes.c_char_p
+        if described().decode() != kernel.signature(code):
+            raise DeviceError(
+                f"{program.name}.cu: {kernel.name} takes {described().decode()} and is read as {kernel.signature(code)}"
+            )
+        functions[kernel.instance(code)] = getattr(found, f"run_{number}")
+
+    def run(name: str, grid: tuple, block: tuple, shared: int, values: list[Any]) -> None:
+        kept = [_place(value) for value in values]
+        places = (ctypes.c_void_p * len(kept))(*map(ctypes.addressof, kept))
+        sizes = (ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block)
+        with _one_at_a_time:
+            wrong = functions[name](*sizes, ctypes.c_size_t(shared), ctypes.c_uint64(_seed.get()), places)
+            message = found.sim_error().decode() if wrong else ""
+        if wrong:
+            raise DeviceError(f"{name}: {message}")
+
+    return run
+
+
+def _place(value: Any) -> Any:
+    """An argument in memory: an address, or a number's bytes."""
+    if value is None or isinstance(value, np.ndarray):
+        return ctypes.c_void_p(None if value is None else value.ctypes.data)
+    return ctypes.create_string_buffer(value.tobytes(), value.nbytes)

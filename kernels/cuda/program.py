@@ -1,0 +1,203 @@
+"""A file of CUDA kernels: what they take, and how they are called.
+
+    PROGRAM = Program("activation")
+    PROGRAM("leaky_relu", x.dtype, blocks, 256, x, y, slope, x.size)
+
+A kernel in the file is `__global__ void name(...)`, or `template <class T>` of one, which exists for float and for
+double. Its parameters, read here, are the only description of it: CuPy would pass a Python number as 8 bytes
+whatever the kernel takes, and any array as an address. A pointer whose name ends with `_or_null` may be None.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DeviceError, DTypeError, ShapeError
+
+FOLDER = Path(__file__).parent
+TYPES = {
+    "float": "f4",
+    "double": "f8",
+    "int": "i4",
+    "unsigned": "u4",
+    "long long": "i8",
+    "unsigned long long": "u8",
+    "unsigned char": "u1",
+}
+INSTANCES = {"f4": "float", "f8": "double"}
+_KERNEL = re.compile(
+    r"(?P<template>template\s*<class T>\s*)?__global__\s+(?:__launch_bounds__\([^)]*\)\s+)?"
+    r"void\s+(?P<name>\w+)\s*\((?P<parameters>[^)]*)\)"
+)
+_PARAMETER = re.compile(r"(?P<const>const\s+)?(?P<type>[\w ]+?)\s*(?P<pointer>\*)?\s*(?:__restrict__\s+)?(?P<name>\w+)")
+MOST = (2**31 - 1, 65535, 65535)  # blocks along each axis of a grid
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """code: the type as in NumPy ("f4", "i8"), or "T" for the template's. written: a pointer to what may change."""
+
+    name: str
+    code: str
+    pointer: bool
+    written: bool
+
+    @property
+    def optional(self) -> bool:
+        return self.name.endswith("_or_null")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel; `parameters` in order."""
+
+    name: str
+    templated: bool
+    parameters: tuple[Parameter, ...]
+
+    def instance(self, code: str) -> str:
+        """Its name in C++ for a type."""
+        return f"{self.name}<{INSTANCES[code]}>" if self.templated else self.name
+
+    def signature(self, code: str) -> str:
+        """The parameters as the compiler describes them to `host.py`: "*f4,i8,"."""
+        codes = (code if p.code == "T" else p.code for p in self.parameters)
+        return "".join(f"{'*' * p.pointer}{c}," for p, c in zip(self.parameters, codes, strict=True))
+
+
+def read(text: str) -> dict[str, Kernel]:
+    """The kernels of a source, by name.
+
+    >>> read("template <class T> __global__ void fill(T* y, T value, int n) {}")["fill"].signature("f8")
+    '*f8,f8,i4,'
+    """
+    found = {}
+    for match in _KERNEL.finditer(text):
+        parameters = tuple(_parameter(words) for words in match["parameters"].split(","))
+        found[match["name"]] = Kernel(match["name"], bool(match["template"]), parameters)
+    return found
+
+
+def _parameter(words: str) -> Parameter:
+    match = _PARAMETER.fullmatch(" ".join(words.split()))
+    if match is None or match["type"] not in {*TYPES, "T"}:
+        raise ValueError(f"{words!r} is not a parameter that the launcher knows how to pass")
+    pointer = bool(match["pointer"])
+    return Parameter(match["name"], TYPES.get(match["type"], "T"), pointer, pointer and not match["const"])
+
+
+class Program:
+    """The kernels of one `.cu` file, compiled for a device when first launched there."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self._compiled: dict[str, Any] = {}
+
+    @cached_property
+    def text(self) -> str:
+        """device.cuh and the file, with the lines that compilers quote."""
+        parts = [FOLDER / "device.cuh", FOLDER / f"{self.name}.cu"]
+        return "".join(f'#line 1 "{path.name}"\n{path.read_text("utf-8")}' for path in parts)
+
+    @cached_property
+    def kernels(self) -> dict[str, Kernel]:
+        return read(self.text)
+
+    @cached_property
+    def instances(self) -> list[tuple[Kernel, str]]:
+        """Every kernel with every type that it exists for."""
+        return [(k, code) for k in self.kernels.values() for code in (INSTANCES if k.templated else ("f4",))]
+
+    def __call__(
+        self, kernel: str, dtype: Any, grid: Any, block: Any, *arguments: Any, shared: int = 0
+    ) -> None:
+        """Launch; an empty grid does nothing.
+
+        dtype: which instance of a template. grid: blocks, and block: threads, or a tuple of up to three. shared:
+        bytes of dynamic shared memory.
+        """
+        found, code = self.kernels[kernel], np.dtype(dtype).str[1:]
+        if found.templated and code not in INSTANCES:
+            raise DTypeError(f"{kernel}: exists for float32 and float64, got {np.dtype(dtype)}")
+        grid, block = _three(kernel, "blocks", grid, MOST), _three(kernel, "threads", block, (1024, 1024, 64))
+        if block[0] * block[1] * block[2] > 1024:
+            raise ShapeError(f"{kernel}: {block} threads; takes up to 1024 together")
+        values, device = _passed(found, code, arguments)
+        if 0 not in grid:
+            self._on(device)(found.instance(code), grid, block, shared, values)
+
+    def _on(self, device: str) -> Callable[..., None]:
+        """What launches an instance on "cuda" or "cuda-sim"."""
+        run = self._compiled.get(device)
+        if run is None:
+            if device == "cuda":
+                from . import cupy_module as backend
+            else:
+                from . import host as backend
+            run = self._compiled[device] = backend.compiled(self)
+        return run
+
+
+def _three(kernel: str, what: str, sizes: Any, most: tuple[int, ...]) -> tuple[int, int, int]:
+    sizes = (sizes,) if isinstance(sizes, int) else tuple(sizes)
+    whole = (*sizes, *(1,) * (3 - len(sizes)))
+    if len(whole) != 3 or any(not 0 <= n <= limit for n, limit in zip(whole, most, strict=True)):
+        raise ShapeError(f"{kernel}: {sizes} {what}; takes up to {most}")
+    return whole
+
+
+def device_of(array: Any) -> str | None:
+    """"cuda" for an array of CuPy's, "cuda-sim" for a HostArray, None for anything else."""
+    return getattr(type(array), "rawgan_device", None) or (
+        "cuda" if type(array).__module__.partition(".")[0] == "cupy" else None
+    )
+
+
+def _passed(kernel: Kernel, code: str, arguments: tuple[Any, ...]) -> tuple[list[Any], str]:
+    """The arguments as the kernel takes them, numbers in their exact width; and the device of the arrays."""
+    if len(arguments) != len(kernel.parameters):
+        raise ShapeError(f"{kernel.name}: takes {len(kernel.parameters)} arguments, got {len(arguments)}")
+    values, devices = [], set()
+    for parameter, value in zip(kernel.parameters, arguments, strict=True):
+        wanted = np.dtype(code if parameter.code == "T" else parameter.code)
+        what = f"{kernel.name}: {parameter.name}"
+        if not parameter.pointer:
+            values.append(_number(what, wanted, value))
+            continue
+        if value is None and parameter.optional:
+            values.append(None)
+            continue
+        device = device_of(value)
+        if device is None:
+            raise DeviceError(f"{what} takes an array on the device, got {type(value).__name__}")
+        if value.dtype != wanted:
+            raise DTypeError(f"{what} takes {wanted}, got an array of {value.dtype}")
+        if not value.flags.c_contiguous:
+            raise ShapeError(f"{what} takes a C-contiguous array, got strides {value.strides} of shape {value.shape}")
+        if parameter.written and not getattr(value.flags, "writeable", True):
+            raise ShapeError(f"{what} is written, and the array is read-only")
+        devices.add(device)
+        values.append(value)
+    if len(devices) != 1:
+        raise DeviceError(f"{kernel.name}: arrays on one device are wanted, got {sorted(devices) or 'none'}")
+    return values, devices.pop()
+
+
+def _number(what: str, wanted: np.dtype, value: Any) -> np.generic:
+    if wanted.kind == "f":
+        if not isinstance(value, int | float | np.floating | np.integer):
+            raise DTypeError(f"{what} takes a number, got {type(value).__name__}")
+        return wanted.type(value)
+    if not isinstance(value, int | np.integer):
+        raise DTypeError(f"{what} takes a whole number, got {type(value).__name__}")
+    limits = np.iinfo(wanted)
+    if not limits.min <= value <= limits.max:
+        raise ShapeError(f"{what} takes {wanted}, which cannot hold {value}")
+    return wanted.type(value)
