@@ -10,7 +10,7 @@ array([[9.]], dtype=float32)
 
 `KERNELS` maps a kernel's name to a `Kernel`, which looks at the type of its first argument and at
 `use_kernels(...)` and calls one of the columns below. `contracts.py` says what each kernel takes
-and returns; `reference/` says it again in NumPy, slowly and plainly; `cpu/` says it fast.
+and returns; `reference/` says it again in NumPy, slowly and plainly; `cpu/` says it fast; `cuda/` in CUDA C++.
 """
 
 if __name__ != "rawgan.kernels":
@@ -27,10 +27,12 @@ import numpy as np
 from .contracts import CONTRACTS, Contract
 from .errors import ConfigError, DeviceError
 
-# Which column serves which arrays, under which choice. A new device is a new row; a subclass
-# of a listed array type is served by the row of its nearest listed base.
-COLUMNS: dict[type, dict[str, str]] = {
-    np.ndarray: {"fast": "cpu", "reference": "reference"},
+# Which column serves which arrays, under which choice. A new device is a new row; a subclass of a listed array
+# type is served by the row of its nearest listed base. Types by name: most are never imported.
+COLUMNS: dict[str, dict[str, str]] = {
+    "numpy.ndarray": {"fast": "cpu", "reference": "reference"},
+    "rawgan.kernels.cuda.host.HostArray": {"fast": "cuda", "reference": "reference"},
+    "cupy.ndarray": {"fast": "cuda"},
 }
 CHOICES = ("fast", "reference")
 
@@ -87,12 +89,19 @@ class Kernel:
     def resolve(self, array_type: type, choice: str) -> Callable[..., Any]:
         """The function that serves arrays of this type; DeviceError where there is none."""
         for base in array_type.__mro__:
-            if base in COLUMNS:
-                return self.implementation(COLUMNS[base][choice])
-        known = ", ".join(f"{t.__module__}.{t.__qualname__}" for t in COLUMNS)
+            row = COLUMNS.get(f"{base.__module__}.{base.__qualname__}")
+            if row is None:
+                continue
+            if choice not in row:
+                raise DeviceError(
+                    f"{self.name}: the {choice} kernels take no {base.__module__} arrays; use 'cpu'"
+                )
+            function = self.implementation(row[choice])
+            by_hand = getattr(base, "by_hand", None)  # how an array module runs the textbook
+            return by_hand(function) if by_hand and row[choice] == "reference" else function
         raise DeviceError(
             f"{self.name}: no kernel for arrays of type {array_type.__module__}.{array_type.__qualname__}; "
-            f"there are kernels for {known}"
+            f"there are kernels for {', '.join(COLUMNS)}"
         )
 
     def implementation(self, column: str) -> Callable[..., Any]:

@@ -31,7 +31,7 @@ from ..errors import DeviceError
 from .program import Program
 
 HEADERS = Path(__file__).parent / "host"
-FLAGS = "-std=c++17 -O2 -fPIC -shared -w -fno-strict-aliasing -ffp-contract=off".split()
+FLAGS = ["-std=c++17", "-O2", "-fPIC", "-shared", "-w", "-fno-strict-aliasing", "-ffp-contract=off"]
 _DYNAMIC = re.compile(r"extern\s+__shared__\s+(?P<type>[\w ]+?)\s+(?P<name>\w+)\s*\[\s*\]\s*;")
 _seed: ContextVar[int] = ContextVar("rawgan_sim_seed", default=0)
 _one_at_a_time = threading.Lock()  # a compiled file keeps the launch in static memory
@@ -42,20 +42,35 @@ class HostArray(np.ndarray):
 
     rawgan_device = "cuda-sim"
 
+    @staticmethod
+    def by_hand(function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of NumPy arrays for those of the device, whose memory NumPy can read and write."""
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            named = {name: plain(value) for name, value in kwargs.items()}
+            return on_device(function(*map(plain, args), **named))
+
+        return run
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
         for value in (*inputs, *(out or ())):
             if isinstance(value, np.ndarray) and value.ndim and not isinstance(value, HostArray):
-                raise DeviceError(f"{ufunc.__name__}: an array of 'cuda-sim' meets one of 'cpu'; move one with to(...)")
+                raise DeviceError(
+                    f"{ufunc.__name__}: an array of 'cuda-sim' meets one of 'cpu'; move one with to(...)"
+                )
         if out is not None:
-            kwargs["out"] = tuple(map(_plain, out))
-        found = getattr(ufunc, method)(*map(_plain, inputs), **kwargs)
+            kwargs["out"] = tuple(map(plain, out))
+        found = getattr(ufunc, method)(*map(plain, inputs), **kwargs)
         if out is not None:
             return out[0] if len(out) == 1 else out
         return on_device(found)
 
 
-def _plain(value: Any) -> Any:
-    return value.view(np.ndarray) if isinstance(value, HostArray) else value
+def plain(value: Any) -> Any:
+    """The device's arrays, also in a tuple or list, as NumPy's of the same memory; anything else as it is."""
+    if isinstance(value, HostArray):
+        return value.view(np.ndarray)
+    return type(value)(map(plain, value)) if type(value) in (tuple, list) else value
 
 
 def on_device(value: Any) -> Any:
@@ -85,6 +100,14 @@ def compiler() -> str:
         "'cuda-sim' compiles its kernels and finds no C++ compiler; install g++ (Debian, Ubuntu: `apt install g++`; "
         "Fedora: `dnf install gcc-c++`) or clang, or name one in CXX"
     )
+
+
+def has_compiler() -> bool:
+    """Whether programs can be compiled here."""
+    try:
+        return bool(compiler())
+    except DeviceError:
+        return False
 
 
 def translation(program: Program) -> str:
@@ -126,14 +149,19 @@ def library(program: Program) -> ctypes.CDLL:
 def _folder() -> Path:
     from platformdirs import user_cache_path
 
-    for place in (user_cache_path("rawgan") / "cuda-sim", Path(tempfile.gettempdir()) / f"rawgan-sim-{os.getuid()}"):
+    for place in (
+        user_cache_path("rawgan") / "cuda-sim",
+        Path(tempfile.gettempdir()) / f"rawgan-sim-{os.getuid()}",
+    ):
         try:
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.NamedTemporaryFile(dir=place):
                 return place
         except OSError:
             continue
-    raise DeviceError("'cuda-sim' keeps compiled kernels in the user's cache or a temporary folder; neither can be written")
+    raise DeviceError(
+        "'cuda-sim' keeps compiled kernels in the user's cache or a temporary folder; neither can be written"
+    )
 
 
 def compiled(program: Program) -> Callable[..., None]:

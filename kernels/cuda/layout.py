@@ -28,6 +28,11 @@ def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
     return np.empty(shape, dtype).view(HostArray)
 
 
+def to_host(x: Any) -> np.ndarray:
+    """A NumPy array of the same values: waits for the device."""
+    return x.get() if device_of(x) == "cuda" else np.asarray(x)
+
+
 def blocks(n: int, threads: int = THREADS) -> int:
     """Blocks for n numbers, one a thread."""
     return -(-n // threads)

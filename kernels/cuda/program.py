@@ -36,7 +36,9 @@ _KERNEL = re.compile(
     r"(?P<template>template\s*<class T>\s*)?__global__\s+(?:__launch_bounds__\([^)]*\)\s+)?"
     r"void\s+(?P<name>\w+)\s*\((?P<parameters>[^)]*)\)"
 )
-_PARAMETER = re.compile(r"(?P<const>const\s+)?(?P<type>[\w ]+?)\s*(?P<pointer>\*)?\s*(?:__restrict__\s+)?(?P<name>\w+)")
+_PARAMETER = re.compile(
+    r"(?P<const>const\s+)?(?P<type>[\w ]+?)\s*(?P<pointer>\*)?\s*(?:__restrict__\s+)?(?P<name>\w+)"
+)
 MOST = (2**31 - 1, 65535, 65535)  # blocks along each axis of a grid
 
 
@@ -96,14 +98,15 @@ def _parameter(words: str) -> Parameter:
 class Program:
     """The kernels of one `.cu` file, compiled for a device when first launched there."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, *parts: str):
         self.name = name
+        self._parts = ("device", *parts)
         self._compiled: dict[str, Any] = {}
 
     @cached_property
     def text(self) -> str:
-        """device.cuh and the file, with the lines that compilers quote."""
-        parts = [FOLDER / "device.cuh", FOLDER / f"{self.name}.cu"]
+        """device.cuh, other parts that were named, and the file, with the lines that compilers quote."""
+        parts = [*(FOLDER / f"{part}.cuh" for part in self._parts), FOLDER / f"{self.name}.cu"]
         return "".join(f'#line 1 "{path.name}"\n{path.read_text("utf-8")}' for path in parts)
 
     @cached_property
@@ -154,7 +157,7 @@ def _three(kernel: str, what: str, sizes: Any, most: tuple[int, ...]) -> tuple[i
 
 
 def device_of(array: Any) -> str | None:
-    """"cuda" for an array of CuPy's, "cuda-sim" for a HostArray, None for anything else."""
+    """ "cuda" for an array of CuPy's, "cuda-sim" for a HostArray, None for anything else."""
     return getattr(type(array), "rawgan_device", None) or (
         "cuda" if type(array).__module__.partition(".")[0] == "cupy" else None
     )
@@ -180,7 +183,9 @@ def _passed(kernel: Kernel, code: str, arguments: tuple[Any, ...]) -> tuple[list
         if value.dtype != wanted:
             raise DTypeError(f"{what} takes {wanted}, got an array of {value.dtype}")
         if not value.flags.c_contiguous:
-            raise ShapeError(f"{what} takes a C-contiguous array, got strides {value.strides} of shape {value.shape}")
+            raise ShapeError(
+                f"{what} takes a C-contiguous array, got strides {value.strides} of shape {value.shape}"
+            )
         if parameter.written and not getattr(value.flags, "writeable", True):
             raise ShapeError(f"{what} is written, and the array is read-only")
         devices.add(device)
