@@ -2,9 +2,9 @@
 
     with use_seed(3): ...                  # another order of lanes, warps and blocks; odd seeds copy at once
 
-A `HostArray` is an array of that device. It is NumPy's, but meets a plain array in no expression, as one of a GPU's
-would not. Needs a C++ compiler for C++17 (g++ or clang++, or what CXX names); compiled files are kept in the user's
-cache. RAWGAN_SIM_FLAGS adds flags, such as those of the sanitizers.
+A `HostArray` is an array of that device. It is NumPy's, but meets a plain array in no expression, as one of a
+GPU's would not. Needs a compiler for C++17 (g++ or clang++, or what CXX names); compiled files are kept in the
+user's cache. RAWGAN_SIM_FLAGS adds flags, such as those of the sanitizers.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def compiler() -> str:
         if found := shutil.which(name):
             return found
     raise DeviceError(
-        "'cuda-sim' compiles its kernels and finds no C++ compiler; install g++ (Debian, Ubuntu: `apt install g++`; "
-        "Fedora: `dnf install gcc-c++`) or clang, or name one in CXX"
+        "'cuda-sim' compiles its kernels and finds no C++ compiler; install g++ (Debian, Ubuntu: `apt install "
+        "g++`; Fedora: `dnf install gcc-c++`) or clang, or name one in CXX"
     )
 
 
@@ -111,14 +111,15 @@ def has_compiler() -> bool:
 
 
 def translation(program: Program) -> str:
-    """The C++ of a program: the headers, its text unchanged in a namespace of its own, a function a kernel."""
+    """The C++ of a program: the headers, its text in a namespace of its own, a function for each kernel."""
     text = _DYNAMIC.sub(r"\g<type>* \g<name> = (\g<type>*)sim::dynamic_shared();", program.text)
     calls = []
     for number, (kernel, code) in enumerate(program.instances):
         name = kernel.instance(code)
         calls.append(
-            f'extern "C" int run_{number}(const unsigned* grid, const unsigned* block, size_t shared, uint64_t seed,'
-            f" void** arguments) {{ return sim::run(&{name}, grid, block, shared, seed, arguments); }}\n"
+            f'extern "C" int run_{number}(const unsigned* grid, const unsigned* block, size_t shared, '
+            f"uint64_t seed, void** arguments) {{\n"
+            f"    return sim::run(&{name}, grid, block, shared, seed, arguments);\n}}\n"
             f'extern "C" const char* parameters_{number}() {{ return sim::parameters(&{name}); }}\n'
         )
     return f'#include "launch.h"\nnamespace {{\n{text}\n}}\n{"".join(calls)}'
@@ -173,9 +174,8 @@ def compiled(program: Program) -> Callable[..., None]:
         described = getattr(found, f"parameters_{number}")
         described.restype = ctypes.c_char_p
         if described().decode() != kernel.signature(code):
-            raise DeviceError(
-                f"{program.name}.cu: {kernel.name} takes {described().decode()} and is read as {kernel.signature(code)}"
-            )
+            takes, read = described().decode(), kernel.signature(code)
+            raise DeviceError(f"{program.name}.cu: {kernel.name} takes {takes} and is read as {read}")
         functions[kernel.instance(code)] = getattr(found, f"run_{number}")
 
     def run(name: str, grid: tuple, block: tuple, shared: int, values: list[Any]) -> None:

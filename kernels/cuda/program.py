@@ -3,7 +3,7 @@
     PROGRAM = Program("activation")
     PROGRAM("leaky_relu", x.dtype, blocks, 256, x, y, slope, x.size)
 
-A kernel in the file is `__global__ void name(...)`, or `template <class T>` of one, which exists for float and for
+A kernel in the file is `__global__ void name(...)`, or `template <class T>` of one, which exists for float and
 double. Its parameters, read here, are the only description of it: CuPy would pass a Python number as 8 bytes
 whatever the kernel takes, and any array as an address. A pointer whose name ends with `_or_null` may be None.
 """
@@ -44,7 +44,7 @@ MOST = (2**31 - 1, 65535, 65535)  # blocks along each axis of a grid
 
 @dataclass(frozen=True)
 class Parameter:
-    """code: the type as in NumPy ("f4", "i8"), or "T" for the template's. written: a pointer to what may change."""
+    """code: the type as in NumPy ("f4", "i8"), or "T", the template's. written: what it points to may change."""
 
     name: str
     code: str
@@ -123,8 +123,8 @@ class Program:
     ) -> None:
         """Launch; an empty grid does nothing.
 
-        dtype: which instance of a template. grid: blocks, and block: threads, or a tuple of up to three. shared:
-        bytes of dynamic shared memory.
+        dtype: which instance of a template. grid: blocks, and block: threads, or a tuple of up to three.
+        shared: bytes of dynamic shared memory.
         """
         found, code = self.kernels[kernel], np.dtype(dtype).str[1:]
         if found.templated and code not in INSTANCES:
