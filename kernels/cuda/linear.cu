@@ -115,8 +115,8 @@ static __device__ __forceinline__ T finished(
 // part y, k from y * part: the parts lie one behind another.
 template <class T>
 __global__ __launch_bounds__(256) void product(const T* a, const T* b, const T* bias_or_null, const T* gate_or_null,
-    T* y, T slope, int m, int n, int k, int part, int across, int down, long long a_matrix, long long a_row, long long a_k,
-    long long b_matrix, long long b_column, long long b_k, long long count) {
+    T* y, T slope, int m, int n, int k, int part, int across, int down, long long a_matrix, long long a_row,
+    long long a_k, long long b_matrix, long long b_column, long long b_k, long long count) {
     long long number = blockIdx.x, matrix = number / across / down;
     int left = int(number % across) * SIDE, top = int(number / across % down) * SIDE;
     int first = blockIdx.y * part, last = min(k, first + part);

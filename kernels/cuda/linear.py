@@ -28,18 +28,16 @@ def add_parts(parts, bias, gate, y, slope):
     PROGRAM("add_parts", y.dtype, blocks(n), THREADS, parts, bias, gate, y, slope, len(parts), n, y.shape[-1])
 
 
-def _in_order(x):
+def in_order(x):
+    """x itself if it is in C order, else a copy that is."""
+    return x if x.flags.c_contiguous else contiguous(x)
+
+
+def _turned(x):
     """(array, whether its last axes are x's transposed) with the array in C order."""
-    if x.flags.c_contiguous:
-        return x, False
-    if x.swapaxes(-1, -2).flags.c_contiguous:
+    if not x.flags.c_contiguous and x.swapaxes(-1, -2).flags.c_contiguous:
         return x.swapaxes(-1, -2), True
-    return contiguous(x), False
-
-
-def _rows(x):
-    """x in C order, or None."""
-    return x if x is None or x.flags.c_contiguous else contiguous(x)
+    return in_order(x), False
 
 
 def _multiply(a, a_turned, b, b_turned, y, bias=None, gate=None, slope=1.0):
@@ -66,7 +64,8 @@ def product(a, b, bias=None, slope=1.0, gate=None):
     """leaky_relu(a b + bias, slope) for matrices; or with a gate, leaky_relu_grad(a b, gate, slope)."""
     y = empty((a.shape[0], b.shape[1]), a.dtype, a)
     if y.size:
-        _multiply(*_in_order(a), *_in_order(b), y, _rows(bias), _rows(gate), slope)
+        bias, gate = (x if x is None else in_order(x) for x in (bias, gate))
+        _multiply(*_turned(a), *_turned(b), y, bias, gate, slope)
     return y
 
 
@@ -74,7 +73,7 @@ def sum_rows(x):
     """The sum over the rows of a matrix, in float64, rounded once."""
     rows, columns = x.shape
     y = empty((columns,), x.dtype, x)
-    PROGRAM("sum_rows", x.dtype, blocks(columns, 32), (32, 8), _rows(x), y, rows, columns)
+    PROGRAM("sum_rows", x.dtype, blocks(columns, 32), (32, 8), in_order(x), y, rows, columns)
     return y
 
 
@@ -93,7 +92,7 @@ def matmul(a, b):
     leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     y = empty((*leading, a.shape[-2], b.shape[-1]), a.dtype, a)
     if y.size:
-        (a, a_turned), (b, b_turned) = _in_order(a), _in_order(b)
+        (a, a_turned), (b, b_turned) = _turned(a), _turned(b)
         a, b = (x.reshape((1,) * (y.ndim - x.ndim) + x.shape) for x in (a, b))
         _stacked(a, a_turned, b, b_turned, y)
     return y
