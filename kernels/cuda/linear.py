@@ -13,13 +13,13 @@ from .program import Program
 PROGRAM = Program("linear")
 SIDE, DEPTH = 64, 16  # of a tile, as in linear.cu
 ENOUGH = 264  # blocks: two for each multiprocessor of an H200; the same everywhere, or results would differ
-LEAST = 128  # numbers along k that are worth a part
+LEAST = 128  # numbers along k that are worth a block
 
 
 def part_of(depth, tiles):
-    """How many numbers along k a block adds, a multiple of DEPTH."""
-    part = max(LEAST, -(-depth // max(1, ENOUGH // max(1, tiles))))
-    return -(-part // DEPTH) * DEPTH
+    """How many numbers along k a block adds, a multiple of DEPTH: all, or a part that makes blocks enough."""
+    parts = max(1, min(depth // LEAST, ENOUGH // max(1, tiles)))
+    return blocks(max(1, depth), parts * DEPTH) * DEPTH
 
 
 def add_parts(parts, bias, gate, y, slope):
