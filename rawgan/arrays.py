@@ -2,7 +2,7 @@
 
 Everything above this file asks `namespace(array)` for the module that made an array and
 writes `xp.exp(x)`; no other file outside `kernels/` knows which devices exist. A device is
-named by a string: "cpu", "cuda", "cuda:1". A further array module is one more
+named by a string: "cpu", "cuda", "cuda:1", "cuda-sim". A further array module is one more
 `Backend` row (the tests add one to prove it).
 
 >>> x = asarray([1, 2], dtype="float32")
@@ -63,19 +63,22 @@ def _lookup(kind: type) -> tuple[Backend, Any]:
     """The backend and module of an array class; remembered."""
     found = _by_type.get(kind)
     if found is None:
+        nearest = len(kind.__mro__)
         for backend in BACKENDS.values():
             try:
                 types = backend.array_types()
             except DeviceError:
                 continue  # that module is not installed, so the array cannot be its own
-            if issubclass(kind, types):
-                found = _by_type[kind] = (backend, backend.module())
-                break
-        else:
+            for base in types:
+                if base in kind.__mro__[:nearest]:  # a subclass's own module comes before its base's
+                    nearest = kind.__mro__.index(base)
+                    found = backend, backend.module()
+        if found is None:
             raise DTypeError(
                 f"{kind.__module__}.{kind.__qualname__} is not an array that rawgan can compute with; "
                 f"give a Tensor, a number, or an array of one of: {', '.join(sorted(BACKENDS))}"
             )
+        _by_type[kind] = found
     return found
 
 
@@ -278,5 +281,41 @@ register(
         asarray=_cupy_asarray,
         to_numpy=lambda array: array.get(),
         device=lambda array: f"cuda:{array.device.id}" if array.device.id else "cuda",
+    )
+)
+
+
+def _host_class() -> tuple[type, ...]:
+    import sys
+
+    # As above: there is none of its arrays before somebody has loaded the device.
+    host = sys.modules.get("rawgan.kernels.cuda.host")
+    if host is None:
+        raise DeviceError("'cuda-sim' is not in use")
+    return (host.HostArray,)
+
+
+def _host() -> Any:
+    from rawgan.kernels.cuda import host
+
+    host.compiler()  # says what to install where there is none
+    return host.namespace
+
+
+def _host_asarray(value: Any, dtype: Any, device: str) -> Array:
+    from rawgan.kernels.cuda import host
+
+    mine = isinstance(value, host.HostArray)
+    return host.on_device(np.asarray(host.plain(value), dtype) if mine else np.array(value, dtype))
+
+
+register(
+    Backend(
+        kind="cuda-sim",
+        module=_host,
+        array_types=_host_class,
+        asarray=_host_asarray,
+        to_numpy=lambda array: np.array(array),
+        device=lambda array: "cuda-sim",
     )
 )

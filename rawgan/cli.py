@@ -90,7 +90,7 @@ def train(
     resume:
         Go on with the run in --out.
     device:
-        auto, cpu, cuda, cuda:1.
+        auto, cpu, cuda, cuda:1, cuda-sim (CUDA kernels on the processor).
     seed:
         Decides everything random; default 0.
     batch_size:
@@ -188,7 +188,7 @@ def sample(
     seed:
         Decides the noise.
     device:
-        auto, cpu, cuda, cuda:1.
+        auto, cpu, cuda, cuda:1, cuda-sim (CUDA kernels on the processor).
     """
     from rawgan.training import pictures
 

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,26 @@ def on_device(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value).view(HostArray)
     return type(value)(map(on_device, value)) if type(value) in (tuple, list) else value
+
+
+class _Namespace:
+    """NumPy's functions, with arrays of the device for results."""
+
+    __name__ = "rawgan.kernels.cuda.host"
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(np, name)
+        if callable(value) and not isinstance(value, type | np.ufunc):  # ufuncs ask the array
+            value = partial(_on_device, value)
+        self.__dict__[name] = value
+        return value
+
+
+def _on_device(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return on_device(function(*args, **kwargs))
+
+
+namespace = _Namespace()
 
 
 @contextmanager

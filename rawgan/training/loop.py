@@ -51,7 +51,7 @@ def train(
         G: (N, noise) -> (N, *item) and D: (N, *item) -> (N, 1).
     data: a name of `rawgan.data.names()`, an array, or a Dataset; by default the recipe's own.
     epochs or steps: how long, counted from the very start; by default the recipe's own.
-    device: "auto", "cpu", "cuda", "cuda:1".
+    device: "auto", "cpu", "cuda", "cuda:1", "cuda-sim" (the CUDA kernels on the processor).
     seed: decides everything random (default 0): one seed, one result.
     out: the run directory, new or empty; None keeps everything in memory.
     resume: go on with the run in `out`; what is not given is taken from it, what is given must agree.

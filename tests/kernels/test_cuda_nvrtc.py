@@ -1,0 +1,91 @@
+"""What NVIDIA's own compiler says of the kernels, on a machine with no GPU; and of CuPy, that it has what we call.
+
+`make cuda` runs these in an environment of their own, with CuPy and NVRTC.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import rawgan
+from rawgan import bench, kernels
+from rawgan.kernels.cuda.program import FOLDER
+
+pytestmark = pytest.mark.nvrtc
+ARCHITECTURES = ("80", "90", "100", "120")
+# Registers a thread and bytes of static shared memory a block, over the kernels of a file and all architectures:
+# 65,536 registers and 100 to 228 KB are what a multiprocessor has, so these say how many threads it holds.
+LIMITS = {
+    "activation": (28, 0),
+    "convolution": (140, 34_816),
+    "layout": (40, 8_448),
+    "linear": (128, 34_816),
+    "loss": (48, 64),
+    "normalization": (108, 24_576),
+    "pooling": (56, 0),
+    "random": (48, 0),
+    "reduction": (40, 8_192),
+    "sigmoid": (28, 0),
+    "update": (32, 64),
+}
+PROGRAMS = sorted(path.stem for path in FOLDER.glob("*.cu"))
+
+
+def compiled(name, architecture):
+    """[(kernel, registers, spilled bytes, shared bytes)] and the PTX."""
+    from cupy.cuda import nvrtc
+
+    program = __import__(f"rawgan.kernels.cuda.{name}", fromlist=["PROGRAM"]).PROGRAM
+    made = nvrtc.createProgram(program.text, f"{name}.cu", (), ())
+    for kernel, code in program.instances:
+        nvrtc.addNameExpression(made, kernel.instance(code))
+    options = (f"-arch=sm_{architecture}", "--std=c++17", "--ptxas-options=-v")
+    try:
+        nvrtc.compileProgram(made, options)
+    except nvrtc.NVRTCError:
+        pytest.fail(nvrtc.getProgramLog(made))
+    log = nvrtc.getProgramLog(made)
+    found = []
+    for part in log.split("Compiling entry function '")[1:]:
+        registers = int(re.search(r"Used (\d+) registers", part)[1])
+        spills = sum(map(int, re.findall(r"(\d+) bytes spill", part)))
+        shared = re.search(r"(\d+) bytes smem", part)
+        found.append((part.partition("'")[0], registers, spills, int(shared[1]) if shared else 0))
+    assert len(found) == len(program.instances)
+    return found
+
+
+def test_every_file_has_its_limits():
+    assert sorted(LIMITS) == PROGRAMS
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_compiles_within_its_limits_and_spills_nothing(name, architecture):
+    registers, shared = LIMITS[name]
+    for kernel, used, spilled, room in compiled(name, architecture):
+        assert spilled == 0, kernel
+        assert used <= registers, kernel
+        assert room <= shared, kernel
+
+
+def test_cupy_has_every_attribute_that_is_used():
+    cupy = pytest.importorskip("cupy")
+    used = set()
+    for package in (rawgan, bench, kernels):
+        for path in Path(package.__file__).parent.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                chain = []
+                while isinstance(node, ast.Attribute):
+                    chain.insert(0, node.attr)
+                    node = node.value
+                if chain and isinstance(node, ast.Name) and node.id == "cupy":
+                    used.add(tuple(chain))
+    assert ("RawModule",) in used
+    for chain in used:
+        owner = cupy
+        for name in chain:
+            assert hasattr(owner, name), ".".join(("cupy", *chain))
+            owner = getattr(owner, name)
