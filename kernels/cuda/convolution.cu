@@ -52,10 +52,13 @@ static __device__ __forceinline__ void multiply(Source& source, int steps, T (&s
     }
 }
 
-// A number written as (high, middle, low) with low < lows and middle < middles, as (row, column, channel).
-struct Count {
-    int high, middle, low;
+struct Sizes {
+    int batch, height, width, channels, out_height, out_width, outputs, kernel_h, kernel_w;
+    int stride_h, stride_w, padding_h, padding_w;
 };
+
+// A number written as (high, middle, low) with low < lows and middle < middles, as (row, column, channel).
+struct Count { int high, middle, low; };
 
 static __device__ __forceinline__ Count counted(long long number, int middles, int lows) {
     long long rest = number / lows;
@@ -74,13 +77,7 @@ static __device__ __forceinline__ void advance(Count& at, const Count& by, int m
 
 // Along one axis: positions p see the input at p * step + first + direction * a through tap + a * tap_step of the
 // kernel, a < taps, and are out + p * out_step of the result.
-struct Axis {
-    int positions, step, first, direction, taps, tap, tap_step, out, out_step;
-};
-
-static __device__ __forceinline__ Axis whole(int size, int kernel, int stride, int padding) {
-    return {size, stride, -padding, 1, kernel, 0, 1, 0, 1};
-}
+struct Axis { int positions, step, first, direction, taps, tap, tap_step, out, out_step; };
 
 // Those positions of a transposed convolution that meet the taps phase, phase + stride, ...
 static __device__ __forceinline__ Axis phase_of(int size, int kernel, int stride, int padding, int phase) {
@@ -90,6 +87,15 @@ static __device__ __forceinline__ Axis phase_of(int size, int kernel, int stride
     return {positions, 1, (out + padding - phase) / stride, -1, taps, phase, stride, out, stride};
 }
 
+// Both axes of a convolution, or of a phase of a transposed one.
+static __device__ __forceinline__ void see(const Sizes& z, int transposed, int phase_h, int phase_w, Axis& h, Axis& w) {
+    h = {z.out_height, z.stride_h, -z.padding_h, 1, z.kernel_h, 0, 1, 0, 1};
+    w = {z.out_width, z.stride_w, -z.padding_w, 1, z.kernel_w, 0, 1, 0, 1};
+    if (!transposed) return;
+    h = phase_of(z.out_height, z.kernel_h, z.stride_h, z.padding_h, phase_h);
+    w = phase_of(z.out_width, z.kernel_w, z.stride_w, z.padding_w, phase_w);
+}
+
 constexpr int OUTSIDE = -(1 << 30);  // a row of no image, whatever tap is added
 
 // The left side is what windows see, the right the weight; a thread reads four lines of each at one k.
@@ -97,61 +103,66 @@ template <class T>
 struct Windows {
     const T *x, *weight;
     Axis h, w;
-    int height, width, channels, kernel_w, outputs, output, k, last, rows[EACH], columns[EACH];
+    Sizes z;
+    int output, k, last, rows[EACH], columns[EACH];
     long long from[EACH], one_weight;
     Count tap, by;
     int left_place, left_skip, right_place, right_skip;
 
-    __device__ __forceinline__ Windows(const T* x, const T* weight, const Axis& h, const Axis& w, int height, int width,
-        int channels, int kernel_h, int kernel_w, int outputs, long long lines, long long top, int left, int first,
-        int last)
-        : x(x), weight(weight), h(h), w(w), height(height), width(width), channels(channels), kernel_w(kernel_w),
-          outputs(outputs), last(last) {
+    __device__ __forceinline__ Windows(const T* x, const T* weight, const Axis& h, const Axis& w, const Sizes& z,
+        long long lines, long long top, int left, int first, int last)
+        : x(x), weight(weight), h(h), w(w), z(z), last(last) {
         int lane = threadIdx.x / DEPTH;
         left_place = right_place = threadIdx.x % DEPTH * PITCH + lane;
         left_skip = right_skip = SIDE / EACH;
         k = first + threadIdx.x % DEPTH;
-        tap = counted(k, max(1, w.taps), max(1, channels));
-        by = counted(DEPTH, max(1, w.taps), max(1, channels));
+        tap = counted(k, max(1, w.taps), max(1, z.channels));
+        by = counted(DEPTH, max(1, w.taps), max(1, z.channels));
         output = left + lane;
-        one_weight = (long long)kernel_h * kernel_w * channels;
+        one_weight = (long long)z.kernel_h * z.kernel_w * z.channels;
 #pragma unroll
         for (int i = 0; i < EACH; i++) {
             long long line = top + lane + i * left_skip;
             Count at = counted(line, h.positions, w.positions);
             rows[i] = line < lines ? at.middle * h.step + h.first : OUTSIDE;
             columns[i] = at.low * w.step + w.first;
-            from[i] = (((long long)at.high * height + rows[i]) * width + columns[i]) * channels;
+            from[i] = (((long long)at.high * z.height + rows[i]) * z.width + columns[i]) * z.channels;
         }
     }
 
     __device__ __forceinline__ void load(T (&left)[EACH], T (&right)[EACH]) {
         int down = h.direction * tap.high, along = w.direction * tap.middle;
-        long long shift = ((long long)down * width + along) * channels + tap.low;
-        long long at = (h.tap + tap.high * h.tap_step) * kernel_w + w.tap + tap.middle * w.tap_step;
-        at = at * channels + tap.low + output * one_weight;
+        long long shift = ((long long)down * z.width + along) * z.channels + tap.low;
+        long long at = (h.tap + tap.high * h.tap_step) * z.kernel_w + w.tap + tap.middle * w.tap_step;
+        at = at * z.channels + tap.low + output * one_weight;
 #pragma unroll
         for (int i = 0; i < EACH; i++) {
-            bool seen = unsigned(rows[i] + down) < unsigned(height) && unsigned(columns[i] + along) < unsigned(width);
-            left[i] = k < last && seen ? x[from[i] + shift] : T(0);
-            bool wanted = k < last && output + i * right_skip < outputs;
+            int u = rows[i] + down, v = columns[i] + along;
+            bool seen = k < last && unsigned(u) < unsigned(z.height) && unsigned(v) < unsigned(z.width);
+            left[i] = seen ? x[from[i] + shift] : T(0);
+            bool wanted = k < last && output + i * right_skip < z.outputs;
             right[i] = wanted ? weight[at + i * right_skip * one_weight] : T(0);
         }
         k += DEPTH;
-        advance(tap, by, max(1, w.taps), max(1, channels));
+        advance(tap, by, max(1, w.taps), max(1, z.channels));
     }
 };
 
-// One tile of one part of a convolution along the two axes.
+// conv2d, or conv_transpose2d phase after phase. Block (x, y) computes tile x of part y, k from y * part: the parts lie
+// one behind another.
 template <class T>
-static __device__ __forceinline__ void convolve(const T* x, const T* weight, const T* bias, T* y, const Axis& h,
-    const Axis& w, int batch, int height, int width, int channels, int out_height, int out_width, int outputs,
-    int kernel_h, int kernel_w, int part, int left, long long top) {
-    long long lines = (long long)batch * h.positions * w.positions;
+__global__ __launch_bounds__(256) void convolve(const T* x, const T* weight, const T* bias_or_null, T* y, int batch,
+    int height, int width, int channels, int out_height, int out_width, int outputs, int kernel_h, int kernel_w,
+    int stride_h, int stride_w, int padding_h, int padding_w, int transposed, int part, int across, int down) {
+    Sizes z{batch, height, width, channels, out_height, out_width, outputs, kernel_h, kernel_w, stride_h, stride_w,
+        padding_h, padding_w};
+    int number = blockIdx.x / across, left = int(blockIdx.x % across) * SIDE;
+    Axis h, w;
+    see(z, transposed, number / down / stride_w, number / down % stride_w, h, w);
+    long long top = (long long)(number % down) * SIDE, lines = (long long)batch * h.positions * w.positions;
     if (top >= lines) return;  // the whole block: other phases have more lines
     int k = h.taps * w.taps * channels, first = min(k, int(blockIdx.y) * part), last = min(k, first + part);
-    Windows<T> source(x, weight, h, w, height, width, channels, kernel_h, kernel_w, outputs, lines, top, left, first,
-        last);
+    Windows<T> source(x, weight, h, w, z, lines, top, left, first, last);
     T sum[EACH][EACH];
     multiply(source, (last - first + DEPTH - 1) / DEPTH, sum);
     int column = left + EACH * (threadIdx.x % (SIDE / EACH));
@@ -165,69 +176,88 @@ static __device__ __forceinline__ void convolve(const T* x, const T* weight, con
         long long place = (row * out_width + w.out + at.low * w.out_step) * outputs + column;
 #pragma unroll
         for (int j = 0; j < EACH; j++)
-            if (column + j < outputs) y[place + j] = bias ? sum[i][j] + bias[column + j] : sum[i][j];
+            if (column + j < outputs) y[place + j] = bias_or_null ? sum[i][j] + bias_or_null[column + j] : sum[i][j];
     }
 }
 
-// Block (x, y) computes tile x of part y, k from y * part: the parts lie one behind another.
-template <class T>
-__global__ __launch_bounds__(256) void conv2d(const T* x, const T* weight, const T* bias_or_null, T* y, int batch,
-    int height, int width, int channels, int out_height, int out_width, int outputs, int kernel_h, int kernel_w,
-    int stride_h, int stride_w, int padding_h, int padding_w, int part, int across, int down) {
-    Axis h = whole(out_height, kernel_h, stride_h, padding_h), w = whole(out_width, kernel_w, stride_w, padding_w);
-    convolve(x, weight, bias_or_null, y, h, w, batch, height, width, channels, out_height, out_width, outputs, kernel_h,
-        kernel_w, part, int(blockIdx.x % across) * SIDE, (long long)(blockIdx.x / across) * SIDE);
-}
+constexpr int FEW = 4;
 
-// The same, phase after phase.
+// Results of few channels would leave most of a tile idle: here a warp computes one pixel, its lanes take channels of
+// the image side by side, and add what they found at the end.
 template <class T>
-__global__ __launch_bounds__(256) void conv_transpose2d(const T* x, const T* weight, const T* bias_or_null, T* y,
-    int batch, int height, int width, int channels, int out_height, int out_width, int outputs, int kernel_h,
-    int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w, int part, int across, int down) {
-    int number = blockIdx.x / across, phase = number / down;
-    Axis h = phase_of(out_height, kernel_h, stride_h, padding_h, phase / stride_w);
-    Axis w = phase_of(out_width, kernel_w, stride_w, padding_w, phase % stride_w);
-    convolve(x, weight, bias_or_null, y, h, w, batch, height, width, channels, out_height, out_width, outputs, kernel_h,
-        kernel_w, part, int(blockIdx.x % across) * SIDE, (long long)(number % down) * SIDE);
+__global__ __launch_bounds__(256) void few_outputs(const T* x, const T* weight, const T* bias_or_null, T* y, int batch,
+    int height, int width, int channels, int out_height, int out_width, int outputs, int kernel_h, int kernel_w,
+    int stride_h, int stride_w, int padding_h, int padding_w, int transposed) {
+    long long pixel = blockIdx.x * 8LL + threadIdx.x / 32, one_weight = (long long)kernel_h * kernel_w * channels;
+    int lane = threadIdx.x % 32;
+    Count at = counted(pixel, out_height, out_width);
+    if (at.high >= batch) return;  // the whole warp
+    Sizes z{batch, height, width, channels, out_height, out_width, outputs, kernel_h, kernel_w, stride_h, stride_w,
+        padding_h, padding_w};
+    Axis h, w;
+    see(z, transposed, (at.middle + padding_h) % stride_h, (at.low + padding_w) % stride_w, h, w);
+    int row = at.middle / h.out_step, column = at.low / w.out_step;
+    T sum[FEW] = {};
+    for (int a = 0; a < h.taps; a++) {
+        int u = row * h.step + h.first + h.direction * a;
+        if (unsigned(u) >= unsigned(height)) continue;
+        for (int b = 0; b < w.taps; b++) {
+            int v = column * w.step + w.first + w.direction * b;
+            if (unsigned(v) >= unsigned(width)) continue;
+            const T* seen = x + (((long long)at.high * height + u) * width + v) * channels;
+            int tap = (h.tap + a * h.tap_step) * kernel_w + w.tap + b * w.tap_step;
+            const T* taps = weight + (long long)tap * channels;
+            for (int c = lane; c < channels; c += 32) {
+                T value = seen[c];
+#pragma unroll
+                for (int o = 0; o < FEW; o++)
+                    if (o < outputs) sum[o] += value * taps[o * one_weight + c];
+            }
+        }
+    }
+#pragma unroll
+    for (int o = 0; o < FEW; o++) {
+        for (int flip = 16; flip > 0; flip /= 2) sum[o] += __shfl_xor_sync(~0u, sum[o], flip);
+        if (lane == o && o < outputs) y[pixel * outputs + o] = bias_or_null ? sum[o] + bias_or_null[o] : sum[o];
+    }
 }
 
 // The left side is gy, the right what the taps see; a thread reads four positions (n, p, q) of one line of each.
 template <class T>
 struct Taps {
     const T *gy, *x;
-    int height, width, channels, out_height, out_width, outputs, stride_h, stride_w, output, row, column, channel;
+    Sizes z;
+    int output, row, column, channel;
     long long k, last;
     Count at[EACH], by;
     int left_place, left_skip, right_place, right_skip;
 
-    __device__ __forceinline__ Taps(const T* gy, const T* x, int height, int width, int channels, int out_height,
-        int out_width, int outputs, int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h,
-        int padding_w, int top, int left, long long first, long long last)
-        : gy(gy), x(x), height(height), width(width), channels(channels), out_height(out_height), out_width(out_width),
-          outputs(outputs), stride_h(stride_h), stride_w(stride_w), last(last) {
+    __device__ __forceinline__ Taps(
+        const T* gy, const T* x, const Sizes& z, int top, int left, long long first, long long last)
+        : gy(gy), x(x), z(z), last(last) {
         int lane = threadIdx.x % SIDE;
         left_place = right_place = threadIdx.x / SIDE * PITCH + lane;
         left_skip = right_skip = DEPTH / EACH * PITCH;
         output = top + lane;
-        Count tap = counted(left + lane, kernel_w, channels);
-        row = tap.high < kernel_h ? tap.high - padding_h : OUTSIDE;
-        column = tap.middle - padding_w;
+        Count tap = counted(left + lane, z.kernel_w, z.channels);
+        row = tap.high < z.kernel_h ? tap.high - z.padding_h : OUTSIDE;
+        column = tap.middle - z.padding_w;
         channel = tap.low;
         k = first + threadIdx.x / SIDE;
-        by = counted(DEPTH, out_height, out_width);
+        by = counted(DEPTH, z.out_height, z.out_width);
 #pragma unroll
-        for (int i = 0; i < EACH; i++) at[i] = counted(k + i * (DEPTH / EACH), out_height, out_width);
+        for (int i = 0; i < EACH; i++) at[i] = counted(k + i * (DEPTH / EACH), z.out_height, z.out_width);
     }
 
     __device__ __forceinline__ void load(T (&left)[EACH], T (&right)[EACH]) {
 #pragma unroll
         for (int i = 0; i < EACH; i++) {
             long long position = k + i * (DEPTH / EACH);
-            left[i] = position < last && output < outputs ? gy[position * outputs + output] : T(0);
-            int u = at[i].middle * stride_h + row, v = at[i].low * stride_w + column;
-            bool seen = position < last && unsigned(u) < unsigned(height) && unsigned(v) < unsigned(width);
-            right[i] = seen ? x[(((long long)at[i].high * height + u) * width + v) * channels + channel] : T(0);
-            advance(at[i], by, out_height, out_width);
+            left[i] = position < last && output < z.outputs ? gy[position * z.outputs + output] : T(0);
+            int u = at[i].middle * z.stride_h + row, v = at[i].low * z.stride_w + column;
+            bool seen = position < last && unsigned(u) < unsigned(z.height) && unsigned(v) < unsigned(z.width);
+            right[i] = seen ? x[(((long long)at[i].high * z.height + u) * z.width + v) * z.channels + channel] : T(0);
+            advance(at[i], by, z.out_height, z.out_width);
         }
         k += DEPTH;
     }
@@ -242,8 +272,9 @@ __global__ __launch_bounds__(256) void conv2d_weight_grad(const T* x, const T* g
     int columns = kernel_h * kernel_w * channels;
     long long positions = (long long)batch * out_height * out_width;
     long long first = min(positions, blockIdx.y * part), last = min(positions, first + part);
-    Taps<T> source(gy, x, height, width, channels, out_height, out_width, outputs, kernel_h, kernel_w, stride_h,
-        stride_w, padding_h, padding_w, top, left, first, last);
+    Sizes z{batch, height, width, channels, out_height, out_width, outputs, kernel_h, kernel_w, stride_h, stride_w,
+        padding_h, padding_w};
+    Taps<T> source(gy, x, z, top, left, first, last);
     T sum[EACH][EACH];
     multiply(source, int((last - first + DEPTH - 1) / DEPTH), sum);
     int row = top + EACH * (threadIdx.x / (SIDE / EACH)), column = left + EACH * (threadIdx.x % (SIDE / EACH));

@@ -11,25 +11,33 @@ from .linear import SIDE, add_parts, in_order, part_of
 from .program import Program
 
 PROGRAM = Program("convolution")
+FEW, LANES = 4, 8  # a warp takes pixels of at most FEW channels from images of at least LANES
 
 
-def _convolve(kernel, x, weight, bias, sizes, stride, padding, phases, lines, depth):
+def _convolve(x, weight, bias, sizes, stride, padding, transposed, lines, depth):
     """y (N, P, Q, O) for x (N, H, W, C) and weight in the order (O, kh, kw, C).
 
     sizes: P, Q, O, kh, kw. lines: of the phase that has most; depth: its k.
     """
-    across, down = blocks(sizes[2], SIDE), blocks(lines, SIDE)
-    part = part_of(depth, across * down * phases)
-    parts = max(1, -(-depth // part))
-    grid = across * down * phases, parts
+    o = sizes[2]
     y = empty((len(x), *sizes[:3]), x.dtype, x)
-    numbers = *x.shape, *sizes, *stride, *padding, part, across, down
+    numbers = *x.shape, *sizes, *stride, *padding, transposed
     bias = bias if bias is None else in_order(bias)
+    if 0 < o <= FEW and x.shape[3] >= LANES:
+        grid = blocks(y.size // o, THREADS // 32)
+        PROGRAM("few_outputs", x.dtype, grid, THREADS, x, weight, bias, y, *numbers)
+        return channels_first(y)
+    across, down = blocks(o, SIDE), blocks(lines, SIDE)
+    tiles = across * down * (math.prod(stride) if transposed else 1)
+    part = part_of(depth, tiles)
+    parts = max(1, blocks(depth, part))
     if parts == 1:
-        PROGRAM(kernel, x.dtype, grid, THREADS, x, weight, bias, y, *numbers)
+        PROGRAM("convolve", x.dtype, tiles, THREADS, x, weight, bias, y, *numbers, part, across, down)
     else:
         sums = empty((parts, *y.shape), x.dtype, x)
-        PROGRAM(kernel, x.dtype, grid, THREADS, x, weight, None, sums, *numbers)
+        PROGRAM(
+            "convolve", x.dtype, (tiles, parts), THREADS, x, weight, None, sums, *numbers, part, across, down
+        )
         add_parts(sums, bias, None, y, 1.0)
     return channels_first(y)
 
@@ -42,8 +50,10 @@ def conv2d(x, weight, bias, stride, padding):
     weight = in_order(weight)
     if c > 1 and taps > 1:
         weight = swap_last(weight, c, taps)
-    x, sizes, lines = channels_last(x), (*plane, o, *kernel), len(x) * math.prod(plane)
-    return _convolve("conv2d", x, weight, bias, sizes, stride, padding, 1, lines, taps * c)
+    lines = len(x) * math.prod(plane)
+    return _convolve(
+        channels_last(x), weight, bias, (*plane, o, *kernel), stride, padding, 0, lines, taps * c
+    )
 
 
 def conv_transpose2d(x, weight, bias, stride, padding, output_padding):
@@ -54,8 +64,7 @@ def conv_transpose2d(x, weight, bias, stride, padding, output_padding):
     weight = swap_last(in_order(weight), c, o * math.prod(kernel))
     lines = len(x) * math.prod(map(blocks, plane, stride))
     depth = c * math.prod(map(blocks, kernel, stride))
-    x, sizes, phases = channels_last(x), (*plane, o, *kernel), math.prod(stride)
-    return _convolve("conv_transpose2d", x, weight, bias, sizes, stride, padding, phases, lines, depth)
+    return _convolve(channels_last(x), weight, bias, (*plane, o, *kernel), stride, padding, 1, lines, depth)
 
 
 def conv2d_weight_grad(x, gy, kernel_size, stride, padding):
@@ -65,7 +74,7 @@ def conv2d_weight_grad(x, gy, kernel_size, stride, padding):
     taps, c, depth = math.prod(kernel_size), x.shape[3], math.prod(positions)
     across, down = blocks(taps * c, SIDE), blocks(o, SIDE)
     part = part_of(depth, across * down)
-    parts = max(1, -(-depth // part))
+    parts = max(1, blocks(depth, part))
     sums, gw = (empty(shape, x.dtype, x) for shape in ((parts, o, taps, c), (o, c, *kernel_size)))
     numbers = *x.shape, *gy.shape[1:], *kernel_size, *stride, *padding, part, across
     PROGRAM("conv2d_weight_grad", x.dtype, (across * down, parts), THREADS, x, gy, sums, *numbers)

@@ -47,7 +47,7 @@ def _multiply(a, a_turned, b, b_turned, y, bias=None, gate=None, slope=1.0):
     count = y.size // (m * n)
     across, down = blocks(n, SIDE), blocks(m, SIDE)
     part = part_of(k, across * down * count)
-    parts = max(1, -(-k // part))
+    parts = max(1, blocks(k, part))
     a_steps = (m * k if a.size > m * k else 0, *((1, m) if a_turned else (k, 1)))
     b_steps = (k * n if b.size > k * n else 0, *((k, 1) if b_turned else (1, n)))
     numbers = m, n, k, part, across, down, *a_steps, *b_steps, count
