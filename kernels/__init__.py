@@ -10,7 +10,7 @@ array([[9.]], dtype=float32)
 
 `KERNELS` maps a kernel's name to a `Kernel`, which looks at the type of its first argument and at
 `use_kernels(...)` and calls one of the columns below. `contracts.py` says what each kernel takes
-and returns; `reference/` says it again in NumPy, slowly and plainly; `cpu/` says it fast; `cuda/` in CUDA C++.
+and returns; `reference/` says it again in NumPy, slowly and plainly; `cpu/` and `cuda/` say it fast.
 """
 
 if __name__ != "rawgan.kernels":

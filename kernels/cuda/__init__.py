@@ -5,6 +5,6 @@
 - `program.py` reads a kernel's parameters in its source, checks what it is called with, and launches it:
   through CuPy for its arrays, through `host.py` for those of the device "cuda-sim".
 - `host.py` and `host/*.h` compile the same `.cu` with the system's C++ compiler and run a block's threads as
-  fibers. That says whether a kernel is right, not how fast it is; and it knows nothing of fused multiply-adds,
+  fibers. That says whether a kernel is right, not how fast it is; it knows nothing of fused multiply-adds,
   numbers flushed to zero, or the device's own sine and logarithm.
 """

@@ -3,7 +3,7 @@
     with use_seed(3): ...                  # another order of lanes, warps and blocks; odd seeds copy at once
 
 A `HostArray` is an array of that device. It is NumPy's, but meets a plain array in no expression, as one of a
-GPU's would not. Needs a compiler for C++17 (g++ or clang++, or what CXX names); compiled files are kept in the
+GPU's would not. Needs a compiler for C++17 (g++, clang++, or what CXX names); compiled files are kept in the
 user's cache. RAWGAN_SIM_FLAGS adds flags, such as those of the sanitizers.
 """
 
@@ -53,7 +53,8 @@ class HostArray(np.ndarray):
         return run
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
-        for value in (*inputs, *(out or ())):
+        operands = (inputs[0], *inputs[2:]) if method == "at" else inputs  # an index may be anybody's
+        for value in (*operands, *(out or ())):
             if isinstance(value, np.ndarray) and value.ndim and not isinstance(value, HostArray):
                 raise DeviceError(
                     f"{ufunc.__name__}: an array of 'cuda-sim' meets one of 'cpu'; move one with to(...)"

@@ -94,28 +94,39 @@ static __device__ __forceinline__ void merge_rows(Products& mine) {
 
 // What a thread has of a matrix of `size` numbers in rows of `columns`: column j of rows first, first + 8, ... last.
 struct Part {
-    int j;
+    int j, columns;
     long long block, first, last;
 
-    __device__ __forceinline__ Part(long long size, int columns, long long height, int tiles) {
+    __device__ __forceinline__ Part(long long size, int columns, long long height, int tiles) : columns(columns) {
         j = int(blockIdx.x % tiles) * LANES + threadIdx.x;
         block = blockIdx.x / tiles;
         long long rows = j < columns ? (size - j + columns - 1) / columns : 0;  // that reach column j
         first = block * height + threadIdx.y;
         last = min(rows, (block + 1) * height);
     }
-    // Of a run from row i on.
-    __device__ __forceinline__ int count(long long i) const {
-        return int(min((long long)RUN, (last - i + ROWS - 1) / ROWS));
+    // A run from row i on, and how many numbers it has. Nothing is asked between the loads of a whole one, so that
+    // they are under way together.
+    template <class T>
+    __device__ __forceinline__ int load(T (&v)[RUN], const T* x, long long i) const {
+        int n = i < last ? int(min((long long)RUN, (last - i + ROWS - 1) / ROWS)) : 0;
+        long long place = i * columns + j, step = (long long)ROWS * columns;
+        if (n == RUN) {
+#pragma unroll
+            for (int k = 0; k < RUN; k++) v[k] = x[place + k * step];
+        } else {
+#pragma unroll
+            for (int k = 0; k < RUN; k++) v[k] = k < n ? x[place + k * step] : T(0);
+        }
+        return n;
+    }
+    template <class T>
+    __device__ __forceinline__ void store(const T (&v)[RUN], T* y, long long i, int n) const {
+        long long place = i * columns + j, step = (long long)ROWS * columns;
+#pragma unroll
+        for (int k = 0; k < RUN; k++)
+            if (k < n) y[place + k * step] = v[k];
     }
 };
-
-// Up to 16 numbers of a column, 8 rows apart.
-template <class T>
-static __device__ __forceinline__ void load(T (&v)[RUN], const T* x, long long i, int j, int columns, int n) {
-#pragma unroll
-    for (int k = 0; k < RUN; k++) v[k] = k < n ? x[(i + k * ROWS) * columns + j] : T(0);
-}
 
 // The results of a channel, and what y is made with: y = (x − mean) · slope + offset.
 template <class T>
@@ -148,8 +159,7 @@ __global__ void moments(
     Moments mine;
     for (long long i = part.first; i < part.last; i += ROWS * RUN) {
         T v[RUN];
-        int n = part.count(i);
-        load(v, x, i, part.j, columns, n);
+        int n = part.load(v, x, i);
         mine.add_run(v, n);
     }
     merge_rows<ROWS>(mine);
@@ -181,14 +191,13 @@ template <class T>
 __global__ void normalise(const T* __restrict__ x, const T* __restrict__ mean, const T* __restrict__ line,
     T* __restrict__ y, long long size, int columns, int channels, int tiles) {
     Part part(size, columns, ROWS * RUN, tiles);
-    if (part.first >= part.last) return;
     int c = part.j % channels;
     T middle = mean[c], slope = line[c], offset = line[channels + c];
+    T v[RUN];
+    int n = part.load(v, x, part.first);
 #pragma unroll
-    for (int k = 0; k < RUN; k++) {
-        long long i = part.first + k * ROWS;
-        if (i < part.last) y[i * columns + part.j] = (x[i * columns + part.j] - middle) * slope + offset;
-    }
+    for (int k = 0; k < RUN; k++) v[k] = (v[k] - middle) * slope + offset;
+    part.store(v, y, part.first, n);
 }
 
 // All of batch_norm, for up to 128 rows: `size` numbers in rows of `columns` channels.
@@ -197,9 +206,8 @@ __global__ __launch_bounds__(256) void batch_norm_at_once(const T* __restrict__ 
     T* __restrict__ y, T* mean, T* var, long long size, int columns, int tiles, double eps) {
     __shared__ T middles[LANES], slopes[LANES], offsets[LANES];
     Part part(size, columns, ROWS * RUN, tiles);
-    int n = part.first < part.last ? part.count(part.first) : 0;
     T v[RUN];
-    load(v, x, part.first, part.j, columns, n);
+    int n = part.load(v, x, part.first);
     Moments mine;
     if (n) mine.add_run(v, n);
     merge_rows<ROWS>(mine);
@@ -210,9 +218,8 @@ __global__ __launch_bounds__(256) void batch_norm_at_once(const T* __restrict__ 
     }
     __syncthreads();
 #pragma unroll
-    for (int k = 0; k < RUN; k++)
-        if (k < n)
-            y[(part.first + k * ROWS) * columns + part.j] = (v[k] - middles[lane]) * slopes[lane] + offsets[lane];
+    for (int k = 0; k < RUN; k++) v[k] = (v[k] - middles[lane]) * slopes[lane] + offsets[lane];
+    part.store(v, y, part.first, n);
 }
 
 // parts: Σ gy and Σ gy (x − mean) of the blocks' columns, each (row blocks, columns).
@@ -224,9 +231,8 @@ __global__ void products(const T* __restrict__ gy, const T* __restrict__ x, cons
     Products mine;
     for (long long i = part.first; i < part.last; i += ROWS * RUN) {
         T u[RUN], v[RUN];
-        int n = part.count(i);
-        load(u, gy, i, part.j, columns, n);
-        load(v, x, i, part.j, columns, n);
+        part.load(u, gy, i);
+        int n = part.load(v, x, i);
         mine.add_run(u, v, middle, n);
     }
     merge_rows<ROWS>(mine);
@@ -257,14 +263,14 @@ template <class T>
 __global__ void input_grad(const T* __restrict__ gy, const T* __restrict__ x, const T* __restrict__ mean,
     const T* __restrict__ line, T* __restrict__ gx, long long size, int columns, int channels, int tiles) {
     Part part(size, columns, ROWS * RUN, tiles);
-    if (part.first >= part.last) return;
     int c = part.j % channels;
     T middle = mean[c], slope = line[c], lean = line[channels + c], offset = line[2 * channels + c];
+    T u[RUN], v[RUN];
+    part.load(u, gy, part.first);
+    int n = part.load(v, x, part.first);
 #pragma unroll
-    for (int k = 0; k < RUN; k++) {
-        long long i = part.first + k * ROWS, place = i * columns + part.j;
-        if (i < part.last) gx[place] = gy[place] * slope - (x[place] - middle) * lean - offset;
-    }
+    for (int k = 0; k < RUN; k++) v[k] = u[k] * slope - (v[k] - middle) * lean - offset;
+    part.store(v, gx, part.first, n);
 }
 
 // All of batch_norm_grad, for up to 128 rows.
@@ -274,10 +280,10 @@ __global__ __launch_bounds__(256) void batch_norm_grad_at_once(const T* __restri
     int tiles, double eps) {
     __shared__ T slopes[LANES], leans[LANES], offsets[LANES];
     Part part(size, columns, ROWS * RUN, tiles);
-    int n = part.first < part.last ? part.count(part.first) : 0, j = part.j, lane = threadIdx.x;
+    int j = part.j, lane = threadIdx.x;
     T middle = j < columns ? mean[j] : T(0), u[RUN], v[RUN];
-    load(u, gy, part.first, j, columns, n);
-    load(v, x, part.first, j, columns, n);
+    part.load(u, gy, part.first);
+    int n = part.load(v, x, part.first);
     Products mine;
     mine.add_run(u, v, middle, n);
     merge_rows<ROWS>(mine);
@@ -286,8 +292,6 @@ __global__ __launch_bounds__(256) void batch_norm_grad_at_once(const T* __restri
             offsets[lane]);
     __syncthreads();
 #pragma unroll
-    for (int k = 0; k < RUN; k++)
-        if (k < n)
-            gx[(part.first + k * ROWS) * columns + j] =
-                u[k] * slopes[lane] - (v[k] - middle) * leans[lane] - offsets[lane];
+    for (int k = 0; k < RUN; k++) v[k] = u[k] * slopes[lane] - (v[k] - middle) * leans[lane] - offsets[lane];
+    part.store(v, gx, part.first, n);
 }

@@ -1,9 +1,9 @@
 // Sums over everything but the channels, of a matrix whose rows are pixels of channels side by side.
 //
 //  - A warp reads 32 neighbours of one row at a time, 128 bytes; the 8 warps of a block take rows in turn.
-//  - Fewer than 32 channels: several pixels count as one row of `columns` numbers, so that no lane is idle.
-//  - A thread has 16 loads under way before it adds: three blocks on a multiprocessor keep its memory busy.
-//  - 16 numbers are added in their own type, such sums in double: nearly free, and as exact as double.
+//  - Fewer than 32 channels: several pixels count as one row of `columns` numbers, so that few lanes are idle.
+//  - A thread has 16 loads under way before it adds: three blocks on a multiprocessor ask for 48 KB at a time.
+//  - 16 numbers are added in their own type, such sums in double, which are then too few to cost anything.
 //  - Sums of blocks go through memory to a second kernel, which adds them in their order: no atomics, the same
 //    bits each time. Where one block has all rows of its channels there is no second kernel.
 
@@ -28,13 +28,20 @@ __global__ void channel_sums(const T* __restrict__ x, T* y_or_null, double* part
     int j = int(blockIdx.x % tiles) * LANES + threadIdx.x;
     long long block = blockIdx.x / tiles;
     long long rows = j < columns ? (size - j + columns - 1) / columns : 0;  // that reach column j
-    long long last = min(rows, (block + 1) * height);
+    long long last = min(rows, (block + 1) * height), step = (long long)ROWS * columns;
     double sum = 0;
     for (long long i = block * height + threadIdx.y; i < last; i += ROWS * RUN) {
-        T run = 0;
+        const T* from = x + i * columns + j;
+        T v[RUN], run = 0;
+        if (i + (RUN - 1) * ROWS < last) {  // nothing is asked between the loads
 #pragma unroll
-        for (int k = 0; k < RUN; k++)
-            if (i + k * ROWS < last) run += x[(i + k * ROWS) * columns + j];
+            for (int k = 0; k < RUN; k++) v[k] = from[k * step];
+        } else {
+#pragma unroll
+            for (int k = 0; k < RUN; k++) v[k] = i + k * ROWS < last ? from[k * step] : T(0);
+        }
+#pragma unroll
+        for (int k = 0; k < RUN; k++) run += v[k];
         sum += run;
     }
     sum = over_rows<ROWS>(sum);

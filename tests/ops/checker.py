@@ -6,12 +6,14 @@ import numpy as np
 from drawing import Case
 
 import rawgan
+from rawgan import arrays
 from rawgan.engine import Tensor, grad
 
 
 def cotangent(like: np.ndarray) -> np.ndarray:
     """A random one; all ones would hide wrong rules."""
-    return np.random.default_rng(like.size).normal(size=like.shape).astype(like.dtype)
+    drawn = np.random.default_rng(like.size).normal(size=like.shape).astype(like.dtype)
+    return arrays.asarray(drawn, device=arrays.device_of(like))
 
 
 def check(case: Case, call=None) -> None:
