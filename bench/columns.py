@@ -17,7 +17,7 @@ KINDS = ("reference", "cpu", "cuda", "cuda-sim")
 
 @dataclass(frozen=True)
 class Column:
-    """name: "reference" or a device. kind: the column of the kernels' table. missing: why it cannot run."""
+    """name: "reference" or a device. kind: its first part ("cuda" of "cuda:1"). missing: why it cannot run."""
 
     name: str
     missing: str | None = None
@@ -25,6 +25,11 @@ class Column:
     @property
     def kind(self) -> str:
         return self.name.partition(":")[0]
+
+    @property
+    def implementation(self) -> str:
+        """The column of the kernels' table: "cuda" on "cuda-sim" too."""
+        return "cuda" if self.kind == "cuda-sim" else self.kind
 
     @property
     def device(self) -> str:
@@ -50,7 +55,7 @@ class Column:
 
     def wait(self) -> Callable[[], Any] | None:
         """What waits until the device has done what it was asked; None where calls do so themselves."""
-        if self.device == "cpu":
+        if self.kind != "cuda":
             return None
         xp = arrays.namespace(arrays.asarray(0.0, "float32", self.device))
         return xp.cuda.get_current_stream().synchronize

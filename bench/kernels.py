@@ -84,7 +84,7 @@ def _calls(
     """What is timed in each column, and why there is nothing in the others; `rival`: PyTorch's device."""
     calls, blank = {}, {}
     for column in usable:
-        if column.kind in kernels.KERNELS[name].implementations:
+        if column.implementation in kernels.KERNELS[name].implementations:
             calls[column.name] = column_call(column, name, part, arguments)
         else:
             blank[column.name] = "no such kernel yet"
@@ -128,7 +128,7 @@ def column_call(column: Column, name: str, part: str, arguments: dict[str, Any])
     kernel = kernels.KERNELS[name]
     placed = {key: column.place(value) for key, value in arguments.items()}
     if part == "value":
-        function = kernel.implementation(column.kind)
+        function = kernel.implementation(column.implementation)
         return timing.Call(lambda: function(**placed), column.wait())
     rule, values = _saved(name, part, placed, column)
     return timing.Call(column.bound(lambda: rule(*values)), column.wait())

@@ -24,7 +24,7 @@ SCALE = np.float32(0.5)
 
 def measure(device: str = "cpu", seconds: float = 1.0) -> dict[str, float]:
     """{"gflops": of SGEMM, "gbytes": GB/s of the triad, reads and writes counted}: the best of several."""
-    product, triad, moved = (_host if device == "cpu" else _cupy)(device)
+    product, triad, moved = (_cupy if device.startswith("cuda") and device != "cuda-sim" else _host)(device)
     return {
         "gflops": 2 * SIZE**3 / _best(product, seconds) / 1e9,
         "gbytes": moved / _best(triad, seconds) / 1e9,

@@ -26,7 +26,7 @@ LIMITS = {
     "normalization": (108, 24_576),
     "pooling": (56, 0),
     "random": (48, 0),
-    "reduction": (40, 8_192),
+    "reduction": (56, 8_192),
     "sigmoid": (28, 0),
     "update": (32, 64),
 }
