@@ -4,13 +4,13 @@
 //
 // - conv2d: lines are positions (n, p, q) of the result, columns its channels, k = (a, b, c) a tap and a channel.
 // - conv_transpose2d: with stride (s, t) the positions fall into s * t phases, each of which meets only every s-th and
-//   t-th tap: a phase is a convolution of stride 1 with those taps, turned round. No product with 0 is computed, and no
-//   two threads add to one number.
+//   t-th tap: a phase is a convolution of stride 1 with those taps, turned round. No tap that meets nothing is
+//   multiplied, and no two threads add to one number.
 // - conv2d_weight_grad: lines are channels of gy, columns taps and channels (a, b, c) of the weight, k = (n, p, q).
 //   There are few tiles and k is long, so blocks take parts of k, which `add_weight_parts` adds in their order.
 //
-// The product itself is that of linear.cu. Neighbouring threads read neighbouring channels; where a window leaves the
-// image they read nothing. No index is divided within the loop over k: counters with carries go on by 16.
+// The product is that of linear.cu, again: a program is one file. Neighbouring threads read neighbouring channels;
+// where a window leaves the image they read nothing. No index is divided within the loop over k: counters go on by 16.
 
 constexpr int SIDE = 64, DEPTH = 16, EACH = 4;
 constexpr int PITCH = SIDE + 4;  // of a tile's line: a multiple of 16 bytes; threads that store meet no bank thrice
@@ -102,49 +102,48 @@ constexpr int OUTSIDE = -(1 << 30);  // a row of no image, whatever tap is added
 template <class T>
 struct Windows {
     const T *x, *weight;
-    Axis h, w;
-    Sizes z;
-    int output, k, last, rows[EACH], columns[EACH];
-    long long from[EACH], one_weight;
+    int height, width, channels, taps_w, direction, outputs, output, k, last, images[EACH], rows[EACH], columns[EACH];
+    int weight_down, weight_along, one_weight;  // numbers from one tap, or one result's taps, to the next
     Count tap, by;
     int left_place, left_skip, right_place, right_skip;
 
-    __device__ __forceinline__ Windows(const T* x, const T* weight, const Axis& h, const Axis& w, const Sizes& z,
+    __device__ __forceinline__ Windows(const T* x, const T* weights, const Axis& h, const Axis& w, const Sizes& z,
         long long lines, long long top, int left, int first, int last)
-        : x(x), weight(weight), h(h), w(w), z(z), last(last) {
+        : x(x), height(z.height), width(z.width), channels(z.channels), taps_w(max(1, w.taps)), direction(h.direction),
+          outputs(z.outputs), last(last) {
         int lane = threadIdx.x / DEPTH;
         left_place = right_place = threadIdx.x % DEPTH * PITCH + lane;
         left_skip = right_skip = SIDE / EACH;
         k = first + threadIdx.x % DEPTH;
-        tap = counted(k, max(1, w.taps), max(1, z.channels));
-        by = counted(DEPTH, max(1, w.taps), max(1, z.channels));
+        tap = counted(k, taps_w, max(1, channels));
+        by = counted(DEPTH, taps_w, max(1, channels));
         output = left + lane;
-        one_weight = (long long)z.kernel_h * z.kernel_w * z.channels;
+        weight_along = w.tap_step * channels;
+        weight_down = h.tap_step * z.kernel_w * channels;
+        one_weight = z.kernel_h * z.kernel_w * channels;
+        weight = weights + (long long)output * one_weight + (h.tap * z.kernel_w + w.tap) * channels;
 #pragma unroll
         for (int i = 0; i < EACH; i++) {
             long long line = top + lane + i * left_skip;
             Count at = counted(line, h.positions, w.positions);
             rows[i] = line < lines ? at.middle * h.step + h.first : OUTSIDE;
             columns[i] = at.low * w.step + w.first;
-            from[i] = (((long long)at.high * z.height + rows[i]) * z.width + columns[i]) * z.channels;
+            images[i] = at.high;
         }
     }
 
     __device__ __forceinline__ void load(T (&left)[EACH], T (&right)[EACH]) {
-        int down = h.direction * tap.high, along = w.direction * tap.middle;
-        long long shift = ((long long)down * z.width + along) * z.channels + tap.low;
-        long long at = (h.tap + tap.high * h.tap_step) * z.kernel_w + w.tap + tap.middle * w.tap_step;
-        at = at * z.channels + tap.low + output * one_weight;
+        const T* kernel = weight + (tap.high * weight_down + tap.middle * weight_along + tap.low);
 #pragma unroll
         for (int i = 0; i < EACH; i++) {
-            int u = rows[i] + down, v = columns[i] + along;
-            bool seen = k < last && unsigned(u) < unsigned(z.height) && unsigned(v) < unsigned(z.width);
-            left[i] = seen ? x[from[i] + shift] : T(0);
-            bool wanted = k < last && output + i * right_skip < z.outputs;
-            right[i] = wanted ? weight[at + i * right_skip * one_weight] : T(0);
+            int u = rows[i] + direction * tap.high, v = columns[i] + direction * tap.middle;
+            bool seen = k < last && unsigned(u) < unsigned(height) && unsigned(v) < unsigned(width);
+            left[i] = seen ? x[(((long long)images[i] * height + u) * width + v) * channels + tap.low] : T(0);
+            bool wanted = k < last && output + i * right_skip < outputs;
+            right[i] = wanted ? kernel[(long long)(i * right_skip) * one_weight] : T(0);
         }
         k += DEPTH;
-        advance(tap, by, max(1, w.taps), max(1, z.channels));
+        advance(tap, by, taps_w, max(1, channels));
     }
 };
 
