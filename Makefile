@@ -1,6 +1,7 @@
 # make demo    set up, then train the default GAN on bundled handwritten digits
 # make test    set up, then run the tests (no PyTorch, no GPU)
 # make check   lint, types, and the tests that need PyTorch or minutes
+# make cuda    compile the CUDA kernels with NVIDIA's compiler, which needs no GPU
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +11,7 @@ demo: .venv/installed
 	$(BIN)/rawgan train mlp --data digits --epochs 300 --batch-size 64 --learning-rate 1e-3 --objective non_saturating
 
 test: .venv/installed-test
-	$(PYTEST) -m "not slow and not torch and not dev"
+	$(PYTEST) -m "not slow and not torch and not dev and not nvrtc"
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -23,9 +24,17 @@ check: .venv/installed-dev
 	cd build && PYTHONPATH=wheel ../$(BIN)/python -P -m rawgan train mlp --steps 20 --quiet --out run
 	$(PYTEST) -m "slow or torch or dev"
 
+cuda: .venv-cuda/installed
+	.venv-cuda/bin/python -m pytest -q -n 2 -m nvrtc
+
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rawgan needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
+
+.venv-cuda/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-cuda
+	.venv-cuda/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[nvrtc]"
+	touch $@
 
 .venv/installed: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
@@ -42,4 +51,4 @@ check: .venv/installed-dev
 clean:
 	rm -rf .venv build dist *.egg-info
 
-.PHONY: demo test check clean
+.PHONY: demo test check cuda clean
