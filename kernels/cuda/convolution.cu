@@ -9,48 +9,8 @@
 // - conv2d_weight_grad: lines are channels of gy, columns taps and channels (a, b, c) of the weight, k = (n, p, q).
 //   There are few tiles and k is long, so blocks take parts of k, which `add_weight_parts` adds in their order.
 //
-// The product is that of linear.cu, again: a program is one file. Neighbouring threads read neighbouring channels;
-// where a window leaves the image they read nothing. No index is divided within the loop over k: counters go on by 16.
-
-constexpr int SIDE = 64, DEPTH = 16, EACH = 4;
-constexpr int PITCH = SIDE + 4;  // of a tile's line: a multiple of 16 bytes; threads that store meet no bank thrice
-
-template <class T>
-struct __align__(16) Four {
-    T of[EACH];
-};
-
-// sum = the products of all lines of the left with all of the right, `steps` tiles deep. source.load(left, right) reads
-// four numbers a thread of each side's next tile; they go to the tile's place + i * skip.
-template <class T, class Source>
-static __device__ __forceinline__ void multiply(Source& source, int steps, T (&sum)[EACH][EACH]) {
-    __shared__ __align__(16) T tiles[2][2][DEPTH * PITCH];
-    int thread = threadIdx.x, row = EACH * (thread / (SIDE / EACH)), column = EACH * (thread % (SIDE / EACH));
-    T left[EACH], right[EACH];
-#pragma unroll
-    for (int i = 0; i < EACH; i++)
-#pragma unroll
-        for (int j = 0; j < EACH; j++) sum[i][j] = 0;
-    if (steps > 0) source.load(left, right);
-    for (int step = 0; step < steps; step++) {
-        T *lefts = tiles[step & 1][0], *rights = tiles[step & 1][1];
-#pragma unroll
-        for (int i = 0; i < EACH; i++) {
-            lefts[source.left_place + i * source.left_skip] = left[i];
-            rights[source.right_place + i * source.right_skip] = right[i];
-        }
-        __syncthreads();
-        if (step + 1 < steps) source.load(left, right);
-#pragma unroll
-        for (int k = 0; k < DEPTH; k++) {
-            Four<T> a = *(const Four<T>*)(lefts + k * PITCH + row), b = *(const Four<T>*)(rights + k * PITCH + column);
-#pragma unroll
-            for (int i = 0; i < EACH; i++)
-#pragma unroll
-                for (int j = 0; j < EACH; j++) sum[i][j] += a.of[i] * b.of[j];
-        }
-    }
-}
+// The tiles are those of product.cuh. Neighbouring threads read neighbouring channels; where a window leaves the image
+// they read nothing. No index is divided within the loop over k: counters go on by 16.
 
 struct Sizes {
     int batch, height, width, channels, out_height, out_width, outputs, kernel_h, kernel_w;

@@ -10,7 +10,7 @@ from .layout import THREADS, blocks, channels_first, channels_last, empty, swap_
 from .linear import SIDE, add_parts, in_order, part_of
 from .program import Program
 
-PROGRAM = Program("convolution")
+PROGRAM = Program("convolution", "product")
 FEW, LANES = 4, 8  # a warp takes pixels of at most FEW channels from images of at least LANES
 
 

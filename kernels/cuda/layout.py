@@ -73,7 +73,7 @@ def channels_last(x: Any) -> Any:
     if view.flags.c_contiguous:
         return view
     n, c, h, w = x.shape
-    return swap_last(contiguous(x), c, h * w).reshape(n, h, w, c)
+    return swap_last(x if x.flags.c_contiguous else contiguous(x), c, h * w).reshape(n, h, w, c)
 
 
 def channels_first(x: Any) -> Any:

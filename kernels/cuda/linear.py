@@ -10,7 +10,7 @@ import numpy as np
 from .layout import THREADS, blocks, contiguous, empty
 from .program import Program
 
-PROGRAM = Program("linear")
+PROGRAM = Program("linear", "product")
 SIDE, DEPTH = 64, 16  # of a tile, as in linear.cu
 ENOUGH = 264  # blocks: two for each multiprocessor of an H200; the same everywhere, or results would differ
 LEAST = 128  # numbers along k that are worth a block

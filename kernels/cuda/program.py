@@ -34,7 +34,7 @@ TYPES = {
 INSTANCES = {"f4": "float", "f8": "double"}
 _KERNEL = re.compile(
     r"(?P<template>template\s*<class T>\s*)?__global__\s+(?:__launch_bounds__\([^)]*\)\s+)?"
-    r"void\s+(?P<name>\w+)\s*\((?P<parameters>[^)]*)\)"
+    r"void\s+(?:__launch_bounds__\([^)]*\)\s+)?(?P<name>\w+)\s*\((?P<parameters>[^)]*)\)"
 )
 _PARAMETER = re.compile(
     r"(?P<const>const\s+)?(?P<type>[\w ]+?)\s*(?P<pointer>\*)?\s*(?:__restrict__\s+)?(?P<name>\w+)"

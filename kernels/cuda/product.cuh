@@ -1,0 +1,49 @@
+// A tile of a product of matrices, whatever the numbers are read from.
+//
+// A block of 256 threads computes 64 x 64 numbers, each thread 4 x 4: so a number that was read from shared memory is
+// used four times, and one read from the device's memory 64 times. The ladder:
+// - tiles of 16 along k pass through shared memory, k by k, so that a thread's four numbers lie side by side and are
+//   read in one instruction (float) without bank conflicts;
+// - two tiles take turns: while one is used, the next is on its way from memory to registers, and one barrier a step
+//   is enough.
+// Sums run in the array's type and in the order of k.
+
+constexpr int SIDE = 64, DEPTH = 16, EACH = 4;
+constexpr int PITCH = SIDE + 4;  // of a tile's line: a multiple of 16 bytes; threads that store meet no bank thrice
+
+template <class T>
+struct __align__(16) Four {
+    T of[EACH];
+};
+
+// sum = the products of all lines of the left with all of the right, `steps` tiles deep. source.load(left, right) reads
+// four numbers a thread of each side's next tile; they go to the tile's place + i * skip.
+template <class T, class Source>
+static __device__ __forceinline__ void multiply(Source& source, int steps, T (&sum)[EACH][EACH]) {
+    __shared__ __align__(16) T tiles[2][2][DEPTH * PITCH];
+    int thread = threadIdx.x, row = EACH * (thread / (SIDE / EACH)), column = EACH * (thread % (SIDE / EACH));
+    T left[EACH], right[EACH];
+#pragma unroll
+    for (int i = 0; i < EACH; i++)
+#pragma unroll
+        for (int j = 0; j < EACH; j++) sum[i][j] = 0;
+    if (steps > 0) source.load(left, right);
+    for (int step = 0; step < steps; step++) {
+        T *lefts = tiles[step & 1][0], *rights = tiles[step & 1][1];
+#pragma unroll
+        for (int i = 0; i < EACH; i++) {
+            lefts[source.left_place + i * source.left_skip] = left[i];
+            rights[source.right_place + i * source.right_skip] = right[i];
+        }
+        __syncthreads();
+        if (step + 1 < steps) source.load(left, right);
+#pragma unroll
+        for (int k = 0; k < DEPTH; k++) {
+            Four<T> a = *(const Four<T>*)(lefts + k * PITCH + row), b = *(const Four<T>*)(rights + k * PITCH + column);
+#pragma unroll
+            for (int i = 0; i < EACH; i++)
+#pragma unroll
+                for (int j = 0; j < EACH; j++) sum[i][j] += a.of[i] * b.of[j];
+        }
+    }
+}
