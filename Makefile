@@ -11,7 +11,7 @@ demo: .venv/installed
 	$(BIN)/rawgan train mlp --data digits --epochs 300 --batch-size 64 --learning-rate 1e-3 --objective non_saturating
 
 test: .venv/installed-test
-	$(PYTEST) -m "not slow and not torch and not dev and not nvrtc"
+	$(PYTEST) -m "not slow and not torch and not dev and not nvrtc and not gpu"
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ KINDS = ("reference", "cpu", "cuda", "cuda-sim")
 
 @dataclass(frozen=True)
 class Column:
-    """name: "reference" or a device. kind: its first part ("cuda" of "cuda:1"). missing: why it cannot run."""
+    """name: "reference" or a device. kind: the first part of it. missing: why it cannot run."""
 
     name: str
     missing: str | None = None

@@ -61,7 +61,9 @@ def notes(document: dict[str, Any]) -> list[str]:
     """Why columns are blank, and how to read the rest."""
     lines = [f"{column}: {why}" for column, why in document["missing"].items()]
     if any("cuda-sim" in row["times"] for row in document["rows"]):
-        lines.append("cuda-sim runs the CUDA kernels' threads one after another: its times say nothing of a GPU's")
+        lines.append(
+            "cuda-sim runs the CUDA kernels' threads one after another: its times say nothing of a GPU's"
+        )
     memory = [(r["name"], c, m) for r in document["rows"] for c, m in r.get("memory_mb", {}).items()]
     lines += [f"memory of {name}, {side}: {m['missing']}" for name, side, m in memory if "missing" in m]
     lines.append("± is half the distance between the quartiles; × is how many times faster than that column")

@@ -73,7 +73,8 @@ def step(ours: Trainer, compiled: bool = False) -> Callable[[], tuple[float, flo
     one, zero = (f(recipe.batch_size, 1, device=device) for f in (torch.ones, torch.zeros))
     saturating = recipe.objective == "saturating"
     limit, each = (recipe.for_player(key, "generator") for key in ("clip_norm", "clip_norm_each"))
-    make, judge = (torch.compile(G), torch.compile(D)) if compiled else (G, D)
+    mode = "default" if device == "cpu" else "reduce-overhead"  # the latter by CUDA graphs
+    make, judge = (torch.compile(network, mode=mode) if compiled else network for network in (G, D))
     number = 0
 
     def train() -> tuple[float, float]:

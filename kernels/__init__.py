@@ -27,8 +27,8 @@ import numpy as np
 from .contracts import CONTRACTS, Contract
 from .errors import ConfigError, DeviceError
 
-# Which column serves which arrays, under which choice. A new device is a new row; a subclass of a listed array
-# type is served by the row of its nearest listed base. Types by name: most are never imported.
+# Which column serves which arrays, under which choice. A new device is a new row; a subclass of a listed type
+# is served by the row of its nearest listed base. Types by name: most are never imported.
 COLUMNS: dict[str, dict[str, str]] = {
     "numpy.ndarray": {"fast": "cpu", "reference": "reference"},
     "rawgan.kernels.cuda.host.HostArray": {"fast": "cuda", "reference": "reference"},

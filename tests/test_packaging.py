@@ -74,7 +74,7 @@ def sources():
         for path in (ROOT / folder).rglob("*")
         if path.is_file()
         and not {"__pycache__", "results"} & {*path.parts}
-        and path.suffix not in (".nbi", ".nbc", ".pyc")
+        and path.suffix not in (".nbi", ".nbc", ".pyc", ".sh")
     }
 
 

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
+import numpy as np
+
+from ..errors import DeviceError
 from .program import Program
 
 OPTIONS = ("--std=c++17", "-fmad=true")
 STATIC = 48 << 10  # bytes of shared memory that a kernel may have without asking
+
+
+def empty_on(device: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """An uninitialised array on a GPU; DeviceError, with the sizes, where it has no room."""
+    import cupy
+
+    try:
+        with device:
+            return cupy.empty(shape, dtype)
+    except cupy.cuda.memory.OutOfMemoryError as error:
+        wanted = prod(shape) * np.dtype(dtype).itemsize
+        free, total = cupy.cuda.runtime.memGetInfo()
+        raise DeviceError(
+            f"cuda:{device.id} has no room for {shape} of {np.dtype(dtype)}, {wanted >> 20} MiB: {free >> 20} MiB "
+            f"of {total >> 20} are free; use a smaller batch or network, or end what else runs on the GPU"
+        ) from error
 
 
 def compiled(program: Program) -> Callable[..., None]:

@@ -19,10 +19,9 @@ TILE = 32
 def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
     """An uninitialised array on the device of another one."""
     if device_of(like) == "cuda":
-        import cupy
+        from .cupy_module import empty_on
 
-        with like.device:
-            return cupy.empty(shape, dtype)
+        return empty_on(like.device, shape, dtype)
     from .host import HostArray
 
     return np.empty(shape, dtype).view(HostArray)

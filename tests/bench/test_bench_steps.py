@@ -175,7 +175,7 @@ def test_the_twin_takes_the_same_step(monkeypatch):
 def test_a_compiler_that_fails_is_a_blank_cell_with_a_word_why(monkeypatch):
     torch = pytest.importorskip("torch")
 
-    def broken(network):
+    def broken(network, mode):
         raise RuntimeError("no C++ compiler\nwas found")
 
     monkeypatch.setattr(torch, "compile", broken)
