@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from math import prod
 from typing import Any
 
@@ -17,8 +18,7 @@ STATIC = 48 << 10  # bytes of shared memory that a kernel may have without askin
 
 def empty_on(device: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """An uninitialised array on a GPU; DeviceError, with the sizes, where it has no room."""
-    import cupy
-
+    cupy = import_module("cupy")
     try:
         with device:
             return cupy.empty(shape, dtype)
@@ -26,15 +26,14 @@ def empty_on(device: Any, shape: tuple[int, ...], dtype: Any) -> Any:
         wanted = prod(shape) * np.dtype(dtype).itemsize
         free, total = cupy.cuda.runtime.memGetInfo()
         raise DeviceError(
-            f"cuda:{device.id} has no room for {shape} of {np.dtype(dtype)}, {wanted >> 20} MiB: {free >> 20} of "
-            f"{total >> 20} MiB are free; use a smaller batch or network, or end what else runs on the GPU"
+            f"cuda:{device.id} has no room for {shape} of {np.dtype(dtype)}, {wanted >> 20} MiB: "
+            f"{free >> 20} of {total >> 20} MiB are free; use a smaller batch or network, or end what else runs"
         ) from error
 
 
 def compiled(program: Program) -> Callable[..., None]:
     """What launches an instance of the program's kernels."""
-    import cupy
-
+    cupy = import_module("cupy")
     names = [kernel.instance(code) for kernel, code in program.instances]
     module = cupy.RawModule(code=program.text, options=OPTIONS, name_expressions=names)
     functions: dict[str, Any] = {}

@@ -118,8 +118,8 @@ def compiler() -> str:
         if found := shutil.which(name):
             return found
     raise DeviceError(
-        "'cuda-sim' compiles its kernels and finds no C++ compiler; install g++ (Debian, Ubuntu: `apt install "
-        "g++`; Fedora: `dnf install gcc-c++`) or clang, or name one in CXX"
+        "'cuda-sim' compiles its kernels and finds no C++ compiler; install g++ (Debian, Ubuntu: `apt "
+        "install g++`; Fedora: `dnf install gcc-c++`) or clang, or name one in CXX"
     )
 
 

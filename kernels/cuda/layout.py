@@ -1,4 +1,4 @@
-"""Memory orders on the device, as in the CPU column: images are channels-last inside, whatever they are outside.
+"""Memory orders on the device, as in the CPU column: images are channels-last inside, whatever outside.
 
 Where an array is neither in C order nor an image in the order N, H, W, C, its copy is.
 """

@@ -3,9 +3,9 @@
     PROGRAM = Program("activation")
     PROGRAM("leaky_relu", x.dtype, blocks, 256, x, y, slope, x.size)
 
-A kernel in the file is `__global__ void name(...)`, or `template <class T>` of one, which exists for float and
-double. Its parameters, read here, are the only description of it: CuPy would pass a Python number as 8 bytes
-whatever the kernel takes, and any array as an address. A pointer whose name ends with `_or_null` may be None.
+A kernel in the file is `__global__ void name(...)`, or `template <class T>` of one, which exists for float
+and double. Its parameters, read here, are the only description of it: CuPy would pass a Python number as 8
+bytes whatever the kernel takes, and any array as an address. A pointer named `..._or_null` may be None.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MOST = (2**31 - 1, 65535, 65535)  # blocks along each axis of a grid
 
 @dataclass(frozen=True)
 class Parameter:
-    """code: the type as in NumPy ("f4", "i8"), or "T", the template's. written: what it points to may change."""
+    """code: the type as in NumPy ("f4", "i8"), or "T", the template's. written: a pointer, not to const."""
 
     name: str
     code: str
@@ -178,7 +178,7 @@ def _passed(kernel: Kernel, code: str, arguments: tuple[Any, ...]) -> tuple[list
             values.append(None)
             continue
         device = device_of(value)
-        if device is None:
+        if value is None or device is None:
             raise DeviceError(f"{what} takes an array on the device, got {type(value).__name__}")
         if value.dtype != wanted:
             raise DTypeError(f"{what} takes {wanted}, got an array of {value.dtype}")

@@ -42,7 +42,7 @@ REFUSED = {
     "a CPU's array": (DeviceError, "x takes an array on the device", lambda x, y: (np.ones(8), y, 0.1, 8)),
     "None": (DeviceError, "y takes an array on the device, got None", lambda x, y: (x, None, 0.1, 8)),
     "a number too large": (ShapeError, "n takes int64, which cannot hold", lambda x, y: (x, y, 0.1, 2**63)),
-    "a fraction for a count": (DTypeError, "n takes a whole number, got float", lambda x, y: (x, y, 0.1, 8.0)),
+    "a fraction for a count": (DTypeError, "n takes a whole number", lambda x, y: (x, y, 0.1, 8.0)),
     "a text": (DTypeError, "slope takes a number, got str", lambda x, y: (x, y, "0.1", 8)),
 }  # fmt: skip
 
@@ -69,7 +69,7 @@ def test_what_is_written_must_be_writable_and_what_is_launched_must_fit():
         (1, (64, 32)),
         (-1, 32),
     ):
-        with pytest.raises(ShapeError, match="leaky_relu: .*; takes up to"):
+        with pytest.raises(ShapeError, match=r"leaky_relu: .*; takes up to"):
             activation.PROGRAM("leaky_relu", np.float32, grid, block, x, floats(8), 0.1, 8)
     with pytest.raises(DTypeError, match="exists for float32 and float64, got int32"):
         activation.PROGRAM("leaky_relu", np.int32, 1, 32, x, x, 0.1, 8)
@@ -121,7 +121,7 @@ STOPPED = {  # what the scheduler itself sees: (kernel body, its words)
     ),
     "a shuffle by lanes that have exited": (
         "if (threadIdx.x % 32 > 20) return;\ny[threadIdx.x] = __shfl_xor_sync(~0u, y[threadIdx.x], 1);",
-        "__shfl_xor_sync: the mask ffffffff names lanes that have exited|deadlock: lane .* waits in __shfl_xor",
+        "__shfl_xor_sync: the mask ffffffff names lanes that have exited|deadlock: .* in __shfl_xor",
     ),
     "a lane outside of its mask": (
         "y[threadIdx.x] = __shfl_sync(0xffff, y[threadIdx.x], 0);",

@@ -1,4 +1,4 @@
-"""What NVIDIA's own compiler says of the kernels, on a machine with no GPU; and of CuPy, that it has what we call.
+"""What NVIDIA's compiler says of the kernels, with no GPU; and that CuPy has what is called of it.
 
 `make cuda` runs these in an environment of their own, with CuPy and NVRTC.
 """
@@ -15,7 +15,7 @@ from rawgan.kernels.cuda.program import FOLDER
 
 pytestmark = pytest.mark.nvrtc
 ARCHITECTURES = ("80", "90", "100", "120")
-# Registers a thread and bytes of static shared memory a block, over the kernels of a file and all architectures:
+# Registers a thread and bytes of shared memory a block, over the kernels of a file and all architectures:
 # 65,536 registers and 100 to 228 KB are what a multiprocessor has, so these say how many threads it holds.
 LIMITS = {
     "activation": (28, 0),

@@ -1,4 +1,4 @@
-"""Every operation's rules on the device "cuda-sim": first and second order, and the same values as on the CPU."""
+"""Every operation's rules on the device "cuda-sim": to second order, and with the values of the CPU."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Training with the CUDA kernels on the processor: the same run as with the CPU's, and runs that change device."""
+"""Training with the CUDA kernels on the processor: the run of the CPU's, and runs that change device."""
 
 import numpy as np
 import pytest
