@@ -26,8 +26,8 @@ def empty_on(device: Any, shape: tuple[int, ...], dtype: Any) -> Any:
         wanted = prod(shape) * np.dtype(dtype).itemsize
         free, total = cupy.cuda.runtime.memGetInfo()
         raise DeviceError(
-            f"cuda:{device.id} has no room for {shape} of {np.dtype(dtype)}, {wanted >> 20} MiB: {free >> 20} "
-            f"of {total >> 20} are free; use a smaller batch or network, or end what else runs on the GPU"
+            f"cuda:{device.id} has no room for {shape} of {np.dtype(dtype)}, {wanted >> 20} MiB; {free >> 20}"
+            f" of {total >> 20} are free; use a smaller batch or network, or end what else runs on the GPU"
         ) from error
 
 
