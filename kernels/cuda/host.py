@@ -171,19 +171,13 @@ def library(program: Program) -> ctypes.CDLL:
 def _folder() -> Path:
     from platformdirs import user_cache_path
 
-    for place in (
-        user_cache_path("rawgan") / "cuda-sim",
-        Path(tempfile.gettempdir()) / f"rawgan-sim-{os.getuid()}",
-    ):
-        try:
-            place.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.NamedTemporaryFile(dir=place):
-                return place
-        except OSError:
-            continue
-    raise DeviceError(
-        "'cuda-sim' keeps compiled kernels in the user's cache or a temporary folder; neither can be written"
-    )
+    try:
+        place = user_cache_path("rawgan") / "cuda-sim"
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=place):
+            return place
+    except OSError:  # nothing is kept then; a folder that others could have made is never loaded from
+        return Path(tempfile.mkdtemp(prefix="rawgan-sim-"))
 
 
 def compiled(program: Program) -> Callable[..., None]:

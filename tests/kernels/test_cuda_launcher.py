@@ -257,3 +257,18 @@ def test_tensor_cores_multiply_what_tf32_holds():
     cut = [((x.view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32) for x in (a, b)]
     wanted = cut[0].astype(np.float64) @ cut[1]
     assert np.abs(np.asarray(d) - wanted).max() <= 1e-6 * np.abs(wanted).max()
+
+
+def test_a_cache_that_cannot_be_written_costs_a_compilation(monkeypatch, tmp_path):
+    import platformdirs
+
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "file")
+    host._folder.cache_clear()
+    try:
+        y = floats(1)
+        planted("__global__ void one(float* y) { y[0] = 1; }")("one", np.float32, 1, 1, y)
+        assert y[0] == 1
+        assert host._folder() != tmp_path
+    finally:
+        host._folder.cache_clear()
