@@ -52,7 +52,7 @@ def make(what: str, rows: list[dict[str, Any]], columns: list[str], main: str, *
             "system": f"{platform.system()} {platform.machine()}",
         },
         "versions": {name: text for name, text in versions.items() if text},
-        "precision": "float32",
+        "precision": {"fp32": "float32", "tf32": "TF32"}[kernels.precision.precision()],
         "threads": machine["threads"],
         "main": main,
         "columns": columns,

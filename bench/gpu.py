@@ -40,7 +40,9 @@ def main() -> int:
     batch, seconds = (1, 0.001) if rehearsal else (None, 0.02)
     long = 0.05 if rehearsal else 5.0
 
-    def keep(name: str, found: dict[str, Any]) -> str:
+    def keep(name: str, measure: Callable[[], dict[str, Any]], precision: str = "fp32") -> str:
+        with kernels.use_precision(precision):
+            found = measure()
         document.write(out / f"{day}-{device}-{name}.json", found)
         tables.show(found)
         return _missing(found, device, [*torch, *compiled])
@@ -48,14 +50,17 @@ def main() -> int:
     parts: dict[str, Callable[[], str]] = {
         "tests": lambda: _tests("gpu", rehearsal),
         "sanitizer": lambda: _sanitizer(rehearsal),
-        "kernels": lambda: keep("kernels", kernel_bench.run([device], torch, batch=batch, seconds=seconds)),
-        "train-step": lambda: keep(
-            "train-step", steps.run([device], compiled, RECIPES, batch=batch and 4, seconds=long)
-        ),
     }
+    for precision in kernels.precision.PRECISIONS:
+        for name, measure in {
+            "kernels": lambda: kernel_bench.run([device], torch, batch=batch, seconds=seconds),
+            "train-step": lambda: steps.run([device], compiled, RECIPES, batch=batch and 4, seconds=long),
+        }.items():
+            named = name if precision == "fp32" else f"{name}-{precision}"
+            parts[named] = lambda named=named, measure=measure, p=precision: keep(named, measure, p)
     for recipe in RECIPES:
         parts[f"profile-{recipe}"] = lambda recipe=recipe: keep(
-            f"profile-{recipe}", profile.run(recipe, device, batch and 4, min(long, 2.0))
+            f"profile-{recipe}", lambda: profile.run(recipe, device, batch and 4, min(long, 2.0))
         )
     summary = {"device": device, "day": day, "commit": document.commit(), "parts": {}}
     for name, part in parts.items():

@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from rawgan.kernels.cpu.threads import thread_count
+from rawgan.kernels.precision import precision
 
 aten = torch.ops.aten
 
@@ -30,9 +31,9 @@ def tensors(value: Any, device: str = "cpu") -> Any:
 
 
 def settle() -> None:
-    """PyTorch on as many threads as the kernels, and in float32 where it would take TF32 by itself."""
+    """PyTorch on as many threads as the kernels, and in their precision."""
     torch.set_num_threads(thread_count())
-    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision() == "tf32"
 
 
 def conv2d(x, weight, bias, stride, padding):

@@ -26,6 +26,7 @@ import numpy as np
 
 from .contracts import CONTRACTS, Contract
 from .errors import ConfigError, DeviceError
+from .precision import use_precision as use_precision
 
 # Which column serves which arrays, under which choice. A new device is a new row; a subclass of a listed type
 # is served by the row of its nearest listed base. Types by name: most are never imported.

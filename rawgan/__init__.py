@@ -27,6 +27,7 @@ _HOME = {  # public name -> the module that defines it
     "manual_seed": "rng",
     "use_device": "arrays",
     "use_kernels": "kernels",
+    "use_precision": "kernels",
     "gradcheck": "differences",
     "train": "training",
     "load": "training",

@@ -23,6 +23,7 @@ PROMISED = {
     ),
     "use_device": "device",
     "use_kernels": "choice",
+    "use_precision": "name",
     "nn.BatchNorm": "num_features, eps=1e-05, momentum=0.1",
     "nn.Conv2d": "in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True",
     "nn.ConvTranspose2d": (

@@ -6,12 +6,19 @@ Images go in and come out in channels-last memory. Weights are first brought int
 import math
 
 from ..checks import conv_output_size, conv_transpose_output_size
+from ..precision import precision
 from .layout import THREADS, blocks, channels_first, channels_last, empty, swap_last
 from .linear import SIDE, add_parts, in_order, part_of
 from .program import Program
 
 PROGRAM = Program("convolution", "product")
+TF32 = Program("convolution", "product", define="RG_TF32")
 FEW, LANES = 4, 8  # a warp takes pixels of at most FEW channels from images of at least LANES
+
+
+def _tiles(*launch):
+    """A launch of a kernel made of product.cuh's tiles, in the precision that was asked for."""
+    (TF32 if precision() == "tf32" else PROGRAM)(*launch)
 
 
 def _convolve(x, weight, bias, sizes, stride, padding, transposed, lines, depth):
@@ -32,10 +39,10 @@ def _convolve(x, weight, bias, sizes, stride, padding, transposed, lines, depth)
     part = part_of(depth, tiles)
     parts = max(1, blocks(depth, part))
     if parts == 1:
-        PROGRAM("convolve", x.dtype, tiles, THREADS, x, weight, bias, y, *numbers, part, across, down)
+        _tiles("convolve", x.dtype, tiles, THREADS, x, weight, bias, y, *numbers, part, across, down)
     else:
         sums = empty((parts, *y.shape), x.dtype, x)
-        PROGRAM(
+        _tiles(
             "convolve", x.dtype, (tiles, parts), THREADS, x, weight, None, sums, *numbers, part, across, down
         )
         add_parts(sums, bias, None, y, 1.0)
@@ -77,6 +84,6 @@ def conv2d_weight_grad(x, gy, kernel_size, stride, padding):
     parts = max(1, blocks(depth, part))
     sums, gw = (empty(shape, x.dtype, x) for shape in ((parts, o, taps, c), (o, c, *kernel_size)))
     numbers = *x.shape, *gy.shape[1:], *kernel_size, *stride, *padding, part, across
-    PROGRAM("conv2d_weight_grad", x.dtype, (across * down, parts), THREADS, x, gy, sums, *numbers)
+    _tiles("conv2d_weight_grad", x.dtype, (across * down, parts), THREADS, x, gy, sums, *numbers)
     PROGRAM("add_weight_parts", x.dtype, blocks(gw.size), THREADS, sums, gw, parts, gw.size, taps, c)
     return gw

@@ -7,10 +7,12 @@ import math
 
 import numpy as np
 
+from ..precision import precision
 from .layout import THREADS, blocks, contiguous, empty
 from .program import Program
 
 PROGRAM = Program("linear", "product")
+TF32 = Program("linear", "product", define="RG_TF32")
 SIDE, DEPTH = 64, 16  # of a tile, as in linear.cu
 ENOUGH = 264  # blocks: two for each multiprocessor of an H200; the same everywhere, or results would differ
 LEAST = 128  # numbers along k that are worth a block
@@ -51,12 +53,13 @@ def _multiply(a, a_turned, b, b_turned, y, bias=None, gate=None, slope=1.0):
     a_steps = (m * k if a.size > m * k else 0, *((1, m) if a_turned else (k, 1)))
     b_steps = (k * n if b.size > k * n else 0, *((k, 1) if b_turned else (1, n)))
     numbers = m, n, k, part, across, down, *a_steps, *b_steps, count
+    program = TF32 if precision() == "tf32" else PROGRAM
     grid = across * down * count, parts
     if parts == 1:
-        PROGRAM("product", y.dtype, grid, THREADS, a, b, bias, gate, y, slope, *numbers)
+        program("product", y.dtype, grid, THREADS, a, b, bias, gate, y, slope, *numbers)
         return
     sums = empty((parts, *y.shape), y.dtype, y)
-    PROGRAM("product", y.dtype, grid, THREADS, a, b, None, None, sums, 1.0, *numbers)
+    program("product", y.dtype, grid, THREADS, a, b, None, None, sums, 1.0, *numbers)
     add_parts(sums, bias, gate, y, slope)
 
 

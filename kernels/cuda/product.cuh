@@ -47,3 +47,51 @@ static __device__ __forceinline__ void multiply(Source& source, int steps, T (&s
         }
     }
 }
+
+#ifdef RG_TF32
+// The same for float on tensor cores: operands rounded to TF32 (10 bits after the point), sums in float32. Eight warps
+// compute 16 x 32 numbers each; what their lanes hold then goes through shared memory to the threads that finish it.
+template <class Source>
+static __device__ __forceinline__ void multiply(Source& source, int steps, float (&sum)[EACH][EACH]) {
+    __shared__ __align__(16) float tiles[2][2][DEPTH * PITCH];
+    int thread = threadIdx.x, warp = thread / 32, group = thread % 32 / 4, in_group = thread % 4;
+    int row = 16 * (warp % 4) + group, column = 32 * (warp / 4) + group;
+    float left[EACH], right[EACH], held[4][4] = {};
+    if (steps > 0) source.load(left, right);
+    for (int step = 0; step < steps; step++) {
+        float *lefts = tiles[step & 1][0], *rights = tiles[step & 1][1];
+#pragma unroll
+        for (int i = 0; i < EACH; i++) {
+            lefts[source.left_place + i * source.left_skip] = left[i];
+            rights[source.right_place + i * source.right_skip] = right[i];
+        }
+        __syncthreads();
+        if (step + 1 < steps) source.load(left, right);
+#pragma unroll
+        for (int k = in_group; k < DEPTH; k += 8) {
+            unsigned a[4], b[2];
+#pragma unroll
+            for (int i = 0; i < 4; i++) a[i] = rg_tf32(lefts[(k + 4 * (i >> 1)) * PITCH + row + 8 * (i & 1)]);
+#pragma unroll
+            for (int tile = 0; tile < 4; tile++) {
+#pragma unroll
+                for (int i = 0; i < 2; i++) b[i] = rg_tf32(rights[(k + 4 * i) * PITCH + column + 8 * tile]);
+                rg_mma_m16n8k8_tf32(held[tile], a, b, held[tile]);
+            }
+        }
+    }
+    __syncthreads();  // the last tiles have been read by all
+    float* room = tiles[0][0];
+#pragma unroll
+    for (int tile = 0; tile < 4; tile++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            room[(row + 8 * (i >> 1)) * SIDE + column - group + 8 * tile + 2 * in_group + (i & 1)] = held[tile][i];
+    __syncthreads();
+    row = EACH * (thread / (SIDE / EACH)), column = EACH * (thread % (SIDE / EACH));
+#pragma unroll
+    for (int i = 0; i < EACH; i++)
+#pragma unroll
+        for (int j = 0; j < EACH; j++) sum[i][j] = room[(row + i) * SIDE + column + j];
+}
+#endif

@@ -30,21 +30,18 @@ def parts(monkeypatch, tmp_path):
 
 
 def test_every_part_is_in_the_summary_and_a_failing_one_is_counted(parts, capsys):
-    assert gpu.main() == 1
+    assert gpu.main() == 2
     (path,) = parts.glob("*-cuda-sim-summary.json")
     found = json.loads(path.read_text())["parts"]
-    assert list(found) == [
-        "tests",
-        "sanitizer",
-        "kernels",
-        "train-step",
-        *(f"profile-{r}" for r in gpu.RECIPES),
-    ]
-    assert [name for name, part in found.items() if not part["well"]] == ["train-step"]
+    measured = ["kernels", "train-step", "kernels-tf32", "train-step-tf32"]
+    assert list(found) == ["tests", "sanitizer", *measured, *(f"profile-{r}" for r in gpu.RECIPES)]
+    assert [name for name, part in found.items() if not part["well"]] == ["train-step", "train-step-tf32"]
     assert "planted" in found["train-step"]["said"]
     assert found["kernels"]["said"].startswith("1 rows; no time for adam, batch_norm")
     assert "FAILED" in capsys.readouterr().out
-    assert len(list(parts.glob("*.json"))) == 5
+    assert len(list(parts.glob("*.json"))) == 6
+    (tf32,) = parts.glob("*-kernels-tf32.json")
+    assert document.read(tf32)["precision"] == "TF32"
 
 
 def test_a_program_that_fails_is_an_error():

@@ -5,6 +5,7 @@
 
 import ast
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -30,22 +31,27 @@ LIMITS = {
     "sigmoid": (28, 0),
     "update": (32, 64),
 }
-PROGRAMS = sorted(path.stem for path in FOLDER.glob("*.cu"))
+LIMITS |= {"convolution TF32": (140, 34_816), "linear TF32": (128, 34_816)}
+PROGRAMS = sorted([*(path.stem for path in FOLDER.glob("*.cu")), "convolution TF32", "linear TF32"])
 
 
-def compiled(name, architecture):
-    """[(kernel, registers, spilled bytes, shared bytes)] and the PTX."""
+def compiled(name, architecture, ptx=False):
+    """[(kernel, registers, spilled bytes, shared bytes)], or the PTX; name: "linear", "linear TF32"."""
     from cupy.cuda import nvrtc
 
-    program = __import__(f"rawgan.kernels.cuda.{name}", fromlist=["PROGRAM"]).PROGRAM
-    made = nvrtc.createProgram(program.text, f"{name}.cu", (), ())
+    file, _, variant = name.partition(" ")
+    program = getattr(import_module(f"rawgan.kernels.cuda.{file}"), variant or "PROGRAM")
+    made = nvrtc.createProgram(program.text, f"{file}.cu", (), ())
     for kernel, code in program.instances:
         nvrtc.addNameExpression(made, kernel.instance(code))
-    options = (f"-arch=sm_{architecture}", "--std=c++17", "--ptxas-options=-v")
+    kind = "compute" if ptx else "sm"
+    options = (f"-arch={kind}_{architecture}", "--std=c++17", *(() if ptx else ("--ptxas-options=-v",)))
     try:
         nvrtc.compileProgram(made, options)
     except nvrtc.NVRTCError:
         pytest.fail(nvrtc.getProgramLog(made))
+    if ptx:
+        return nvrtc.getPTX(made).decode()
     log = nvrtc.getProgramLog(made)
     found = []
     for part in log.split("Compiling entry function '")[1:]:
@@ -69,6 +75,12 @@ def test_compiles_within_its_limits_and_spills_nothing(name, architecture):
         assert spilled == 0, kernel
         assert used <= registers, kernel
         assert room <= shared, kernel
+
+
+@pytest.mark.parametrize("name", ["convolution", "linear"])
+def test_only_tf32_uses_tensor_cores(name):
+    assert "mma.sync.aligned.m16n8k8" in compiled(f"{name} TF32", "90", ptx=True)
+    assert "mma.sync" not in compiled(name, "90", ptx=True)
 
 
 def test_cupy_has_every_attribute_that_is_used():
