@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rawgan import kernels
 from rawgan.kernels.cuda import host
 
 pytestmark = [
@@ -122,9 +123,8 @@ def test_races_are_found(bug):
     assert "data race" in said, said[-3000:]
 
 
-def test_the_whole_table_keeps_to_its_memory():
-    from rawgan import kernels
-
-    status, said = run(TABLE.format(here=str(HERE), seeds=6), MEMORY)
+@pytest.mark.parametrize(("sanitizer", "seeds"), [(MEMORY, 6), (RACES, 3)], ids=["memory", "races"])
+def test_the_whole_table_goes_through(sanitizer, seeds):
+    status, said = run(TABLE.format(here=str(HERE), seeds=seeds), sanitizer)
     assert status == 0, said[-5000:]
     assert said.split() == list(kernels.KERNELS)
