@@ -70,7 +70,7 @@ def run(
             except Exception as error:  # torch.compile wants a C++ compiler, and fails in many ways
                 blank[side] = document.words(error)
         flops = direct(ours)
-        if flops["convolutions"]:
+        if flops["convolutions"] and main.kind != "cuda":  # np.matmul is no GPU's
             calls[SGEMM] = timing.Call(roofs.sgemm())
         times = {side: timing.summary(t) for side, t in timing.alternate(calls, seconds).items()}
         if SGEMM in times:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn as tn
 from torch.nn import functional as F
 
-from rawgan import arrays, nn
+from rawgan import nn
 from rawgan.bench import rivals
 from rawgan.training.step import Trainer
 
@@ -79,7 +80,8 @@ def step(ours: Trainer, compiled: bool = False) -> Callable[[], tuple[float, flo
 
     def train() -> tuple[float, float]:
         nonlocal number
-        real = torch.from_numpy(arrays.to_numpy(ours.real_batch(number))).to(device)
+        batch = ours.source.batch_for(number, recipe.batch_size, ours.data_key, recipe.low, recipe.high)
+        real = torch.from_numpy(np.ascontiguousarray(batch, np.float32)).to(device)
         number += 1
         fake = make(torch.randn(recipe.batch_size, recipe.noise, device=device))
         adams[1].zero_grad()

@@ -270,6 +270,10 @@ def _cupy_asarray(value: Any, dtype: Any, device: str) -> Array:
     if index >= count:
         raise DeviceError(f"there is no {device!r}: this machine has {count} GPU(s), numbered from 0")
     with cupy.cuda.Device(index):
+        if isinstance(value, np.ndarray) and not value.flags.c_contiguous:  # CuPy would put it in C order
+            axes = sorted(range(value.ndim), key=lambda axis: -abs(value.strides[axis]))
+            back = sorted(range(value.ndim), key=axes.__getitem__)
+            return cupy.asarray(value.transpose(axes), dtype=dtype).transpose(back)
         return cupy.asarray(value, dtype=dtype)
 
 

@@ -79,6 +79,10 @@ def conv2d_weight_grad(x, gy, kernel_size, stride, padding):
     x, gy = channels_last(x), channels_last(gy)
     *positions, o = gy.shape
     taps, c, depth = math.prod(kernel_size), x.shape[3], math.prod(positions)
+    if not depth:  # nothing to add, and no plane to count places of
+        gw = empty((o, c, *kernel_size), x.dtype, x)
+        gw[...] = 0
+        return gw
     across, down = blocks(taps * c, SIDE), blocks(o, SIDE)
     part = part_of(depth, across * down)
     parts = max(1, blocks(depth, part))

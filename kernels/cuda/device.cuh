@@ -1,4 +1,4 @@
-// What the kernels use of the machine beyond CUDA C++ itself; the host's device.h has the same in C++.
+// What kernels may use of the machine beyond CUDA C++ itself; the host's device.h has the same in C++.
 #ifdef __CUDACC__
 // To TF32, the nearest, ties away from zero.
 static __device__ __forceinline__ unsigned rg_tf32(float x) {

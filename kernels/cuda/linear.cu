@@ -54,7 +54,7 @@ struct Matrices {
 };
 
 // What becomes of a sum: plus the bias, through the leaky rectifier (slope 1 for none); or with a gate, the gradient of
-// one whose result the gate is. As in activation.cu, slope 0 multiplies nothing.
+// one whose result the gate is. As in activation.cu, slope 0 multiplies nothing where there is no gate.
 template <class T>
 static __device__ __forceinline__ T finished(
     T sum, const T* bias, const T* gate, T slope, int column, long long place) {

@@ -86,12 +86,12 @@ static __device__ __forceinline__ void multiply(Source& source, int steps, float
     for (int tile = 0; tile < 4; tile++)
 #pragma unroll
         for (int i = 0; i < 4; i++)
-            room[(row + 8 * (i >> 1)) * SIDE + column - group + 8 * tile + 2 * in_group + (i & 1)] = held[tile][i];
+            room[(row + 8 * (i >> 1)) * PITCH + column - group + 8 * tile + 2 * in_group + (i & 1)] = held[tile][i];
     __syncthreads();
     row = EACH * (thread / (SIDE / EACH)), column = EACH * (thread % (SIDE / EACH));
 #pragma unroll
     for (int i = 0; i < EACH; i++)
 #pragma unroll
-        for (int j = 0; j < EACH; j++) sum[i][j] = room[(row + i) * SIDE + column + j];
+        for (int j = 0; j < EACH; j++) sum[i][j] = room[(row + i) * PITCH + column + j];
 }
 #endif

@@ -1,6 +1,6 @@
 // The smooth steps and their gradients: one number a thread, over memory order.
 
-// With e^-|x| nothing overflows, and what is small is small exactly.
+// With e^-|x| nothing overflows, and what is small is so to the last digits, down to the smallest normal number.
 template <class T>
 __global__ void sigmoid(const T* x, T* y, long long n) {
     long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;

@@ -45,9 +45,14 @@ def compiled(name, architecture, ptx=False):
     for kernel, code in program.instances:
         nvrtc.addNameExpression(made, kernel.instance(code))
     kind = "compute" if ptx else "sm"
-    options = (f"-arch={kind}_{architecture}", "--std=c++17", *(() if ptx else ("--ptxas-options=-v",)))
+    options = (
+        f"-arch={kind}_{architecture}",
+        "--std=c++17",
+        "-ftz=true",
+        *(() if ptx else ("--ptxas-options=-v",)),
+    )
     try:
-        nvrtc.compileProgram(made, options)
+        nvrtc.compileProgram(made, tuple(options))
     except nvrtc.NVRTCError:
         pytest.fail(nvrtc.getProgramLog(made))
     if ptx:

@@ -70,3 +70,9 @@ def test_every_file_is_a_family_whose_parameters_are_read_as_the_compiler_sees_t
         assert isinstance(module.PROGRAM, Program)
         assert module.PROGRAM.kernels
         host.compiled(module.PROGRAM)
+
+
+def test_a_gradient_of_no_places_is_zero():
+    x, gy = (host.on_device(np.ones(shape, np.float32)) for shape in ((2, 3, 4, 4), (2, 5, 0, 2)))
+    gw = kernels.conv2d_weight_grad(x, gy, (3, 3), (1, 1), (0, 0))
+    np.testing.assert_array_equal(np.asarray(gw), np.zeros((5, 3, 3, 3)))
