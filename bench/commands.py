@@ -123,7 +123,7 @@ def profile(
     seconds:
         For all steps together.
     json:
-        Write the results to this file, for compare.
+        Write the results to this file, for compare and plot.
     """
     from rawgan.bench import profile as bench
 

@@ -123,14 +123,15 @@ def _curve(axes: Any, rows: list[dict[str, Any]], side: str, colour: str) -> Non
     axes.plot(*zip(*own, strict=True), "o", color=colour, markersize=8, zorder=4) if own else None
 
 
-def tape_bars(document: Document) -> Any:
-    """A bar an operation."""
+def one_bar_a_row(document: Document) -> Any:
+    """A bar an operation of the tape, or a kernel of a step."""
     main = document["main"]
     rows = [r for r in document["rows"] if main in r["times"]]
     if not rows:
         return None
     figure = paper.figure(7.5, 1.1 + 0.4 * len(rows))
-    axes = figure.add_subplot(xlabel="microseconds for one operation on 8 numbers")
+    what = {"tape": "for one operation on 8 numbers", "profile": "in one step, all calls together"}
+    axes = figure.add_subplot(xlabel=f"microseconds {what[document['what']]}")
     values = [1e3 * r["times"][main]["median_ms"] for r in rows]
     axes.barh(range(len(rows)), values, color=paper.OWN, height=0.6, zorder=2)
     for place, value in enumerate(values):
@@ -146,5 +147,6 @@ PICTURES: dict[str, dict[str, Callable[[Document], Any]]] = {
     "kernels": {"roofline": roofline.roofline, "bars": roofline.bars},
     "train-step": {"bars": step_bars},
     "growth": {"curves": growth},
-    "tape": {"bars": tape_bars},
+    "profile": {"bars": one_bar_a_row},
+    "tape": {"bars": one_bar_a_row},
 }

@@ -126,7 +126,7 @@ def shown(document: dict[str, Any]) -> list[str]:
 
 def of(row: Row) -> str:
     """What a row is about: the value, or the gradient of an input."""
-    return f"∂{row['part']}" if "bytes" in row and row["part"] != "value" else row["part"]
+    return f"∂{row['part']}" if "bytes" in row and row["part"] not in ("value", "step") else row["part"]
 
 
 def cell(row: Row, column: str) -> str:

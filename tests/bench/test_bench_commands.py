@@ -65,6 +65,7 @@ def test_steps_growth_and_tape_end_to_end(bench_says, no_torch, monkeypatch, tmp
     commands = {
         "steps": ("train-step", *reference, *quick, "--only", "mixture", "--batch=4", "--memory"),
         "growth": ("growth", "mixture", *reference, *quick),
+        "profile": ("profile", "mixture", "--device=reference", "--batch=4", "--seconds=1e-3"),
         "tape": ("tape", "--seconds=1e-3"),
     }
     for name, command in commands.items():
@@ -109,7 +110,7 @@ def test_help_names_the_commands_and_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "[]\n")
-    for command in ("kernels", "train-step", "growth", "tape", "compare", "plot"):
+    for command in ("kernels", "train-step", "profile", "growth", "tape", "compare", "plot"):
         assert re.search(rf"\b{command}\b", done.stdout)
 
 

@@ -58,7 +58,8 @@ GROWTH = made(
     missing={"torch": "not installed"},
 )
 TAPE = made([row("x * y", "8 numbers", part="operation", cpu=0.004)], "tape", ("cpu",))
-ALL = {"kernels": KERNELS, "train-step": STEPS, "growth": GROWTH, "tape": TAPE}
+PROFILE = made([row("adam", "2 calls", part="step", cpu=0.4)], "profile", ("cpu",))
+ALL = {"kernels": KERNELS, "train-step": STEPS, "growth": GROWTH, "profile": PROFILE, "tape": TAPE}
 every_document = pytest.mark.parametrize("what", ALL)
 
 
