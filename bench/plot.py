@@ -135,7 +135,9 @@ def one_bar_a_row(document: Document) -> Any:
     values = [1e3 * r["times"][main]["median_ms"] for r in rows]
     axes.barh(range(len(rows)), values, color=paper.OWN, height=0.6, zorder=2)
     for place, value in enumerate(values):
-        paper.beside(axes, f"{value:.2f}", (value, place), (3, 0), va="center", fontsize=8)
+        paper.beside(
+            axes, f"{value:.{2 if value < 100 else 0}f}", (value, place), (3, 0), va="center", fontsize=8
+        )
     axes.set_yticks(range(len(rows)), [r["name"] for r in rows])
     axes.invert_yaxis()
     axes.set_title(paper.machine(document), loc="left", fontsize=9)
