@@ -16,6 +16,19 @@ struct __align__(16) Four {
     T of[EACH];
 };
 
+// Stores what a thread loaded into the tiles, lets all see them, and loads for the next step if there is one.
+template <class T, class Source>
+static __device__ __forceinline__ void exchange(
+    Source& source, T* lefts, T* rights, T (&left)[EACH], T (&right)[EACH], bool more) {
+#pragma unroll
+    for (int i = 0; i < EACH; i++) {
+        lefts[source.left_place + i * source.left_skip] = left[i];
+        rights[source.right_place + i * source.right_skip] = right[i];
+    }
+    __syncthreads();
+    if (more) source.load(left, right);
+}
+
 // sum = the products of all lines of the left with all of the right, `steps` tiles deep. source.load(left, right) reads
 // four numbers a thread of each side's next tile; they go to the tile's place + i * skip.
 template <class T, class Source>
@@ -30,13 +43,7 @@ static __device__ __forceinline__ void multiply(Source& source, int steps, T (&s
     if (steps > 0) source.load(left, right);
     for (int step = 0; step < steps; step++) {
         T *lefts = tiles[step & 1][0], *rights = tiles[step & 1][1];
-#pragma unroll
-        for (int i = 0; i < EACH; i++) {
-            lefts[source.left_place + i * source.left_skip] = left[i];
-            rights[source.right_place + i * source.right_skip] = right[i];
-        }
-        __syncthreads();
-        if (step + 1 < steps) source.load(left, right);
+        exchange(source, lefts, rights, left, right, step + 1 < steps);
 #pragma unroll
         for (int k = 0; k < DEPTH; k++) {
             Four<T> a = *(const Four<T>*)(lefts + k * PITCH + row), b = *(const Four<T>*)(rights + k * PITCH + column);
@@ -60,13 +67,7 @@ static __device__ __forceinline__ void multiply(Source& source, int steps, float
     if (steps > 0) source.load(left, right);
     for (int step = 0; step < steps; step++) {
         float *lefts = tiles[step & 1][0], *rights = tiles[step & 1][1];
-#pragma unroll
-        for (int i = 0; i < EACH; i++) {
-            lefts[source.left_place + i * source.left_skip] = left[i];
-            rights[source.right_place + i * source.right_skip] = right[i];
-        }
-        __syncthreads();
-        if (step + 1 < steps) source.load(left, right);
+        exchange(source, lefts, rights, left, right, step + 1 < steps);
 #pragma unroll
         for (int k = in_group; k < DEPTH; k += 8) {
             unsigned a[4], b[2];
