@@ -1,0 +1,32 @@
+"""Numbers that grow from step to step, for launches that are recorded once and replayed.
+
+A recorded launch keeps the numbers that it was given, so a draw's number or an optimiser's step would stand
+still. A `Count` is such a number in two parts: where it stood at the recording, which the launch may keep, and
+how far it has moved since, which lies on the device. Kernels take both: `long long step, const long long*
+step_moved_or_null`.
+
+>>> split(7), split(Count(5, "moved") + 2)
+((7, None), (7, 'moved'))
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Count(NamedTuple):
+    """start + moved[0]; moved: an int64 array (1,) on the device."""
+
+    start: int
+    moved: Any
+
+    def __add__(self, more: int) -> Count:  # a later number of the same count
+        return Count(self.start + more, self.moved)
+
+    def __mod__(self, limit: int) -> Count:  # of the start only: sums of 64 bits wrap on the device too
+        return Count(self.start % limit, self.moved)
+
+
+def split(number: int | Count) -> tuple[int, Any]:
+    """The two arguments of a kernel: a plain number has moved nowhere."""
+    return tuple(number) if isinstance(number, Count) else (number, None)
