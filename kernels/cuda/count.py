@@ -1,8 +1,8 @@
 """Numbers that grow from step to step, for launches that are recorded once and replayed.
 
-A recorded launch keeps the numbers that it was given, so a draw's number or an optimiser's step would stand
-still. A `Count` is such a number in two parts: where it stood at the recording, which the launch may keep, and
-how far it has moved since, which lies on the device. Kernels take both: `long long step, const long long*
+A recorded launch keeps the numbers it was given, so a draw's number or an optimiser's step would stand still.
+A `Count` is such a number in two parts: where it stood at the recording, which the launch may keep, and how
+far it has moved since, which lies on the device. Kernels take both: `long long step, const long long*
 step_moved_or_null`.
 
 >>> split(7), split(Count(5, "moved") + 2)
