@@ -309,8 +309,7 @@ def _host() -> Any:
 def _host_asarray(value: Any, dtype: Any, device: str) -> Array:
     from rawgan.kernels.cuda import host
 
-    mine = isinstance(value, host.HostArray)
-    return host.on_device(np.asarray(host.plain(value), dtype) if mine else np.array(value, dtype))
+    return host.asarray(value, dtype)
 
 
 register(
@@ -319,7 +318,7 @@ register(
         module=_host,
         array_types=_host_class,
         asarray=_host_asarray,
-        to_numpy=lambda array: np.array(array),
+        to_numpy=lambda array: array.get(),
         device=lambda array: "cuda-sim",
     )
 )

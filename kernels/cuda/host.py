@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DeviceError
+from . import recording
 from .program import Program
 
 HEADERS = Path(__file__).parent / "host"
@@ -41,6 +42,11 @@ class HostArray(np.ndarray):
     """An array on the device "cuda-sim"."""
 
     rawgan_device = "cuda-sim"
+
+    def get(self) -> np.ndarray:
+        """A copy for the host, as CuPy's method."""
+        recording.refuse("values are copied to the host")
+        return np.array(plain(self))
 
     @staticmethod
     def by_hand(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,10 +67,71 @@ class HostArray(np.ndarray):
                 )
         if out is not None:
             kwargs["out"] = tuple(map(plain, out))
-        found = getattr(ufunc, method)(*map(plain, inputs), **kwargs)
-        if out is not None:
-            return out[0] if len(out) == 1 else out
-        return on_device(found)
+        found = _made(getattr(ufunc, method), inputs, kwargs, out is not None or method == "at")
+        return found if out is None else out[0] if len(out) == 1 else out
+
+    def __getitem__(self, index: Any) -> Any:
+        parts = index if isinstance(index, tuple) else (index,)
+        if any(isinstance(part, np.ndarray) and part.dtype.kind == "b" for part in parts):
+            recording.refuse("a shape depends on values (a mask)")
+        return _made(np.ndarray.__getitem__, (self, index), {})
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        _made(np.ndarray.__setitem__, (self, index, value), {}, in_place=True)
+
+    def fill(self, value: Any) -> None:
+        """NumPy's."""
+        _made(np.ndarray.fill, (self, value), {}, in_place=True)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    """A method of NumPy's arrays whose result may be a copy."""
+    return lambda self, *args, **kwargs: _made(getattr(np.ndarray, name), (self, *args), kwargs)
+
+
+def _reading(name: str) -> Callable[..., Any]:
+    """A method of NumPy's arrays that gives the host a value."""
+
+    def read(self: HostArray, *args: Any) -> Any:
+        recording.refuse(f"a value is read back ({name})")
+        return getattr(np.ndarray, name)(self, *args)
+
+    return read
+
+
+for _name in ("astype", "copy", "flatten", "ravel", "repeat", "reshape", "take"):
+    setattr(HostArray, _name, _method(_name))
+for _name in ("__bool__", "__complex__", "__float__", "__index__", "__int__", "item", "tobytes", "tolist"):
+    setattr(HostArray, _name, _reading(_name))
+
+
+def _made(function: Callable, inputs: tuple, kwargs: dict, in_place: bool = False) -> Any:
+    """What NumPy's function makes of the device's arrays.
+
+    While a recording is made, it is done at every replay instead, into the same array: now only for the
+    result's shape, and not at all if `in_place`.
+    """
+    given = tuple(map(plain, inputs))
+    making = recording.current()
+    if making is None:
+        return on_device(function(*given, **kwargs))
+    if in_place:
+        making.calls.append(partial(function, *given, **kwargs))
+        return None
+    with np.errstate(all="ignore"):
+        found = on_device(function(*given, **kwargs))
+    results = [plain(x) for x in (found if isinstance(found, tuple | list) else [found])]
+    arrays = [x for x in (*given, *kwargs.values()) if isinstance(x, np.ndarray)]
+    if any(isinstance(r, np.ndarray) and not any(np.may_share_memory(r, x) for x in arrays) for r in results):
+        making.calls.append(partial(_again, function, given, kwargs, results))
+    return found
+
+
+def _again(function: Callable, given: tuple, kwargs: dict, results: list) -> None:
+    found = function(*given, **kwargs)
+    for result, value in zip(results, found if isinstance(found, tuple | list) else [found], strict=True):
+        if isinstance(result, np.ndarray):
+            result[...] = value
 
 
 def plain(value: Any) -> Any:
@@ -81,6 +148,17 @@ def on_device(value: Any) -> Any:
     return type(value)(map(on_device, value)) if type(value) in (tuple, list) else value
 
 
+READING = (np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.compress, np.extract)
+
+
+def asarray(value: Any, dtype: Any = None) -> HostArray:
+    """The device's own array, or a copy there of the host's."""
+    if isinstance(value, HostArray):
+        return value if dtype is None or value.dtype == dtype else value.astype(dtype)
+    recording.refuse("values are copied from the host")
+    return on_device(np.array(value, dtype))
+
+
 class _Namespace:
     """NumPy's functions, with arrays of the device for results."""
 
@@ -95,7 +173,11 @@ class _Namespace:
 
 
 def _on_device(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    return on_device(function(*args, **kwargs))
+    if function in READING:
+        recording.refuse(f"a shape depends on values ({function.__name__})")
+    kwargs, out = {name: plain(value) for name, value in kwargs.items()}, kwargs.get("out")
+    found = _made(function, args, kwargs, in_place=out is not None or function is np.copyto)
+    return found if out is None else out
 
 
 namespace = _Namespace()

@@ -13,13 +13,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import DeviceError, DTypeError, ShapeError
+from . import recording
 
 FOLDER = Path(__file__).parent
 TYPES = {
@@ -137,8 +138,14 @@ class Program:
         if block[0] * block[1] * block[2] > 1024:
             raise ShapeError(f"{kernel}: {block} threads; takes up to 1024 together")
         values, device = _passed(found, code, arguments)
-        if 0 not in grid:
-            self._on(device)(found.instance(code), grid, block, shared, values)
+        if 0 in grid:
+            return
+        run = partial(self._on(device), found.instance(code), grid, block, shared, values)
+        making = recording.current()
+        if making is None:
+            run()
+        else:
+            making.add(recording.Launch(self.name, found.instance(code), grid, block, shared, values), run)
 
     def _on(self, device: str) -> Callable[..., None]:
         """What launches an instance on "cuda" or "cuda-sim"."""
