@@ -29,3 +29,9 @@ static __device__ __forceinline__ void rg_cp_async_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
 }
 #endif
+
+// A number that grows from step to step, of which a launch has two parts (count.py).
+template <class T>
+static __device__ __forceinline__ T counted(T start, const long long* moved_or_null) {
+    return moved_or_null ? start + T(*moved_or_null) : start;
+}

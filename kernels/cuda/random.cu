@@ -21,10 +21,11 @@ static __device__ __forceinline__ Words philox(unsigned long long block, unsigne
     return {{a, b, c, d}};
 }
 
-__global__ void philox_words(unsigned* out, unsigned long long key, unsigned long long draw, long long n) {
+__global__ void philox_words(unsigned* out, unsigned long long key, unsigned long long draw,
+                             const long long* draw_moved_or_null, long long n) {
     long long block = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (4 * block >= n) return;
-    Words words = philox(block, key, draw);
+    Words words = philox(block, key, counted(draw, draw_moved_or_null));
     for (int i = 0; i < 4 && 4 * block + i < n; i++) out[4 * block + i] = words.word[i];
 }
 
@@ -38,21 +39,23 @@ static __device__ __forceinline__ double unit(double) { return 1.0 / 90071992547
 
 // Four floats or two doubles a thread.
 template <class T>
-__global__ void philox_uniform(T* out, unsigned long long key, unsigned long long draw, long long n) {
+__global__ void philox_uniform(T* out, unsigned long long key, unsigned long long draw,
+                               const long long* draw_moved_or_null, long long n) {
     constexpr int EACH = 16 / sizeof(T);
     long long block = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (EACH * block >= n) return;
-    Words words = philox(block, key, draw);
+    Words words = philox(block, key, counted(draw, draw_moved_or_null));
     for (int i = 0; i < EACH && EACH * block + i < n; i++) out[EACH * block + i] = T(units(words, i, T()) * unit(T()));
 }
 
 // Box and Muller's pairs, in double and rounded once; quarter turns come off before 2 pi is multiplied.
 template <class T>
-__global__ void philox_normal(T* out, unsigned long long key, unsigned long long draw, long long n) {
+__global__ void philox_normal(T* out, unsigned long long key, unsigned long long draw,
+                              const long long* draw_moved_or_null, long long n) {
     constexpr int EACH = 16 / sizeof(T);
     long long block = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (EACH * block >= n) return;
-    Words words = philox(block, key, draw);
+    Words words = philox(block, key, counted(draw, draw_moved_or_null));
     for (int i = 0; i < EACH; i += 2) {
         double radius = sqrt(-2.0 * log((units(words, i, T()) + 1.0) * unit(T())));
         double turn = units(words, i + 1, T()) * unit(T()), quarter = floor(4.0 * turn + 0.5);
@@ -76,10 +79,10 @@ static __device__ __forceinline__ T dropped(T value, unsigned word, unsigned lon
 
 template <class T>
 __global__ void dropout(const T* x, T* y, unsigned long long threshold, T keep, T slope, unsigned long long key,
-                        unsigned long long draw, long long n) {
+                        unsigned long long draw, const long long* draw_moved_or_null, long long n) {
     long long block = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (4 * block >= n) return;
-    Words words = philox(block, key, draw);
+    Words words = philox(block, key, counted(draw, draw_moved_or_null));
     for (long long i = 4 * block; i < 4 * block + 4 && i < n; i++)
         y[i] = dropped(x[i], words.word[i % 4], threshold, keep, slope);
 }
@@ -88,11 +91,11 @@ __global__ void dropout(const T* x, T* y, unsigned long long threshold, T keep, 
 // the channels last, to map i / (places · maps) · maps + i mod maps.
 template <class T>
 __global__ void dropout_maps(const T* x, T* y, unsigned long long threshold, T keep, T slope, unsigned long long key,
-                             unsigned long long draw, long long inner, int channels_last, long long channels,
-                             long long n) {
+                             unsigned long long draw, const long long* draw_moved_or_null, long long inner,
+                             int channels_last, long long channels, long long n) {
     long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (i >= n) return;
     long long map = channels_last ? i / (inner * channels) * channels + i % channels : i / inner;
-    unsigned word = philox(map / 4, key, draw).word[map % 4];
+    unsigned word = philox(map / 4, key, counted(draw, draw_moved_or_null)).word[map % 4];
     y[i] = dropped(x[i], word, threshold, keep, slope);
 }

@@ -2,6 +2,7 @@
 
 from math import prod
 
+from .count import split
 from .layout import THREADS, blocks, channels_first, channels_last, contiguous, fresh_like
 from .program import Program
 
@@ -10,7 +11,8 @@ PROGRAM = Program("random")
 
 def _fill(kernel, out, key, draw, each):
     """Fills out, of which a thread makes `each` numbers."""
-    PROGRAM(kernel, out.dtype, blocks(blocks(out.size, each)), THREADS, out.reshape(-1), key, draw, out.size)
+    given = out.reshape(-1), key, *split(draw), out.size
+    PROGRAM(kernel, out.dtype, blocks(blocks(out.size, each)), THREADS, *given)
     return out
 
 
@@ -34,7 +36,7 @@ def dropout(x, p, key, draw, channels=False, negative_slope=1.0):
     image = x.ndim == 4
     rows = channels_last(x) if image else x if x.flags.c_contiguous else contiguous(x)
     y = fresh_like(rows)
-    given = rows.reshape(-1), y.reshape(-1), round(p * 2**32), 1 - p, negative_slope, key, draw
+    given = rows.reshape(-1), y.reshape(-1), round(p * 2**32), 1 - p, negative_slope, key, *split(draw)
     if channels:
         inner = prod(x.shape[2:])
         maps = max(1, inner), int(image), max(1, x.shape[1])

@@ -21,6 +21,7 @@ ARCHITECTURES = ("80", "90", "100", "120")
 LIMITS = {
     "activation": (28, 0),
     "convolution": (140, 34_816),
+    "history": (32, 0),
     "layout": (40, 8_448),
     "linear": (128, 34_816),
     "loss": (48, 64),
