@@ -11,22 +11,26 @@ step_moved_or_null`.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 
-class Count(NamedTuple):
-    """start + moved[0]; moved: an int64 array (1,) on the device."""
+class Count(int):
+    """The number where it stood at the recording; moved: an int64 array (1,) on the device, to be added."""
 
-    start: int
     moved: Any
 
+    def __new__(cls, start: int, moved: Any) -> Count:
+        self = super().__new__(cls, start)
+        self.moved = moved
+        return self
+
     def __add__(self, more: int) -> Count:  # a later number of the same count
-        return Count(self.start + more, self.moved)
+        return Count(int(self) + more, self.moved)
 
     def __mod__(self, limit: int) -> Count:  # of the start only: sums of 64 bits wrap on the device too
-        return Count(self.start % limit, self.moved)
+        return Count(int(self) % limit, self.moved)
 
 
-def split(number: int | Count) -> tuple[int, Any]:
+def split(number: int) -> tuple[int, Any]:
     """The two arguments of a kernel: a plain number has moved nowhere."""
-    return tuple(number) if isinstance(number, Count) else (number, None)
+    return int(number), getattr(number, "moved", None)
