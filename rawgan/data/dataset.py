@@ -109,9 +109,13 @@ class Dataset:
         key: a whole number in [0, 2**64), the run's; each epoch's order follows from it and the
         epoch's number, so every item comes at most once an epoch, bit for bit the same anywhere.
         """
+        return self.batch(self.indices_for(step, batch_size, key), low, high)
+
+    def indices_for(self, step: int, batch_size: int, key: int) -> np.ndarray:
+        """Which items `batch_for` takes: their numbers, (batch_size,)."""
         epoch, position = divmod(step, self.steps_per_epoch(batch_size))
         order = self._epoch_order(key, epoch)
-        return self.batch(order[position * batch_size : (position + 1) * batch_size], low, high)
+        return order[position * batch_size : (position + 1) * batch_size]
 
     def _epoch_order(self, key: int, epoch: int) -> np.ndarray:
         if self._order is None or self._order[:2] != (key, epoch):
