@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +39,9 @@ class Backend:
     asarray: value, dtype, device name -> array there.
     to_numpy: array -> NumPy array.
     device: array -> device name.
+    empty: shape, dtype, device name -> uninitialised array there.
+    count: how many devices of the kind there are, numbered from 0; None where its one device has no number.
+    on: device name -> a block in which the module computes there; None where it does so anyhow.
     """
 
     kind: str
@@ -47,6 +50,9 @@ class Backend:
     asarray: Callable[[Any, Any, str], Array]
     to_numpy: Callable[[Array], np.ndarray]
     device: Callable[[Array], str]
+    empty: Callable[[Any, Any, str], Array]
+    count: Callable[[], int] | None = None
+    on: Callable[[str], AbstractContextManager] | None = None
 
 
 BACKENDS: dict[str, Backend] = {}
@@ -115,10 +121,37 @@ def asarray(value: Any, dtype: Any = None, device: str | None = None) -> Array:
     return _backend(name).asarray(value, dtype, name)
 
 
+def empty(shape: Any, dtype: Any, device: str | None = None) -> Array:
+    """An uninitialised array on `device` (default: the current one)."""
+    name = resolve(device)
+    return _backend(name).empty(shape, dtype, name)
+
+
+_ANYWHERE = nullcontext()
+
+
+def beside(array: Array) -> AbstractContextManager:
+    """A block in which expressions of the array's module are computed on the array's device.
+
+    An array module with several devices computes on the one that is current, whichever the arrays are on.
+    The engine enters the right one by itself; a block of one's own is for expressions of plain arrays.
+
+    >>> x = asarray([1, 2])
+    >>> with beside(x):
+    ...     x + 1
+    array([2, 3])
+    """
+    backend = _lookup(type(array))[0]
+    return _ANYWHERE if backend.on is None else backend.on(backend.device(array))
+
+
 def contiguous(array: Array) -> Array:
     """The array itself, or a copy in C order if its memory is laid out otherwise."""
     xp = namespace(array)
-    return xp.ascontiguousarray(array) if array.ndim and hasattr(xp, "ascontiguousarray") else array
+    if not array.ndim or not hasattr(xp, "ascontiguousarray"):
+        return array
+    with beside(array):
+        return xp.ascontiguousarray(array)
 
 
 def float_dtype(dtype: Any) -> np.dtype:
@@ -149,7 +182,8 @@ def as_float(name: str, array: Array, dtype: Any) -> Array:
     kind = str(array.dtype)
     if not kind.rpartition(".")[2].startswith(("int", "uint", "bool")):
         raise DTypeError(f"{name}: takes float32 or float64, got an array of dtype {kind}")
-    return namespace(array).astype(array, dtype)
+    with beside(array):
+        return namespace(array).astype(array, dtype)
 
 
 def scatter_add(shape: tuple[int, ...], index: Any, values: Array) -> Array:
@@ -182,13 +216,20 @@ def resolve(device: str | None) -> str:
         raise DeviceError(f"a device is named by a string such as 'cpu' or 'cuda:1', got {device!r}")
     if device == "auto":
         return _best()
-    _backend(device).module()
-    _, colon, index = device.partition(":")
-    if colon and not index.isdigit():
-        raise DeviceError(f"the device {device!r} has no such number; write it as 'cuda:1'")
-    if device.startswith("cpu:"):
-        raise DeviceError(f"there is one processor device, 'cpu'; got {device!r}")
-    return "cuda" if device == "cuda:0" else device
+    backend = _backend(device)
+    backend.module()
+    kind, colon, index = device.partition(":")
+    if not colon:
+        return device
+    if backend.count is None:
+        raise DeviceError(f"there is one device {kind!r}; got {device!r}")
+    if not (index.isascii() and index.isdigit()):
+        raise DeviceError(f"the device {device!r} has no such number; write it as '{kind}:1'")
+    number, count = int(index), backend.count()
+    if number >= count:
+        gpus = f"{count} GPU{'s' if count > 1 else ''}"
+        raise DeviceError(f"there is no {device!r}: this machine has {gpus}, numbered from 0")
+    return f"{kind}:{number}" if number else kind
 
 
 _said_why: set[str] = set()
@@ -209,13 +250,18 @@ def _best() -> str:
 def use_device(device: str) -> Iterator[str]:
     """New tensors and modules are made on `device` inside the block.
 
+    CuPy computes there too, so expressions of plain arrays (`x.data -= lr * x.grad`) need no more.
+
     >>> with use_device("cpu") as name:
     ...     name
     'cpu'
     """
-    token = _device.set(resolve(device))
+    name = resolve(device)
+    on = _backend(name).on
+    token = _device.set(name)
     try:
-        yield _device.get()
+        with _ANYWHERE if on is None else on(name):
+            yield name
     finally:
         _device.reset(token)
 
@@ -228,6 +274,7 @@ register(
         asarray=lambda value, dtype, device: np.asarray(value, dtype=dtype),
         to_numpy=lambda array: np.asarray(array),
         device=lambda array: "cpu",
+        empty=lambda shape, dtype, device: np.empty(shape, dtype),
     )
 )
 
@@ -243,12 +290,7 @@ def _cupy_class() -> tuple[type, ...]:
 
 
 def _cupy() -> Any:
-    from rawgan import kernels
-
     how = "install rawgan[cuda13] (or rawgan[cuda12] for an older driver) on a machine with an NVIDIA GPU"
-    missing = [k.name for k in kernels.KERNELS.values() if "cuda" not in k.implementations]
-    if missing:
-        how += f"; but this version of rawgan has no CUDA kernels yet of {', '.join(missing)}: use 'cpu'"
     try:
         cupy = importlib.import_module("cupy")
         usable = cupy.cuda.is_available()
@@ -258,23 +300,33 @@ def _cupy() -> Any:
         raise DeviceError(f"CuPy is installed but does not work ({error!r}); {how}") from error
     if not usable:
         raise DeviceError(f"CuPy {cupy.__version__} is installed but finds no usable NVIDIA GPU; {how}")
-    if missing:
-        raise DeviceError(f"a GPU is there, but rawgan's kernels for it are not; {how}")
     return cupy
+
+
+def _on_gpu(device: str) -> AbstractContextManager:
+    from rawgan.kernels.cuda.cupy_module import On
+
+    return On(_number(device))
+
+
+def _number(device: str) -> int:
+    return int(device.partition(":")[2] or 0)
 
 
 def _cupy_asarray(value: Any, dtype: Any, device: str) -> Array:
     cupy = _cupy()
-    index = int(device.partition(":")[2] or 0)
-    count = cupy.cuda.runtime.getDeviceCount()
-    if index >= count:
-        raise DeviceError(f"there is no {device!r}: this machine has {count} GPU(s), numbered from 0")
-    with cupy.cuda.Device(index):
+    with _on_gpu(device):
         if isinstance(value, np.ndarray) and not value.flags.c_contiguous:  # CuPy would put it in C order
             axes = sorted(range(value.ndim), key=lambda axis: -abs(value.strides[axis]))
             back = sorted(range(value.ndim), key=axes.__getitem__)
             return cupy.asarray(value.transpose(axes), dtype=dtype).transpose(back)
         return cupy.asarray(value, dtype=dtype)
+
+
+def _cupy_empty(shape: Any, dtype: Any, device: str) -> Array:
+    from rawgan.kernels.cuda.cupy_module import empty_on
+
+    return empty_on(_number(device), shape, dtype)
 
 
 register(
@@ -284,7 +336,10 @@ register(
         array_types=_cupy_class,
         asarray=_cupy_asarray,
         to_numpy=lambda array: array.get(),
-        device=lambda array: f"cuda:{array.device.id}" if array.device.id else "cuda",
+        device=lambda array: f"cuda:{number}" if (number := array.data.device_id) else "cuda",
+        empty=_cupy_empty,
+        count=lambda: _cupy().cuda.runtime.getDeviceCount(),
+        on=_on_gpu,
     )
 )
 
@@ -320,5 +375,6 @@ register(
         asarray=_host_asarray,
         to_numpy=lambda array: array.get(),
         device=lambda array: "cuda-sim",
+        empty=lambda shape, dtype, device: _host().empty(shape, dtype),
     )
 )

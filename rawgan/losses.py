@@ -172,7 +172,8 @@ def gradient_penalty(D: Callable, real: Any, fake: Any, weight: float = 10.0) ->
         raise ShapeError(f"gradient_penalty: real of shape {a.shape} and fake of shape {b.shape} differ")
     shape = (a.shape[0],) + (1,) * (len(a.shape) - 1)
     t = rng.current().uniform(shape, a.dtype, arrays.device_of(a))
-    between = Tensor(t * a + (1 - t) * b, requires_grad=True)
+    with arrays.beside(a):
+        between = Tensor(t * a + (1 - t) * b, requires_grad=True)
     # The root's slope is infinite at 0; a D that is flat there still has a penalty, but no direction.
     norm = ops.sqrt(_slope(D, between) + 1e-12)
     return weight * ops.mean((norm - 1) ** 2)

@@ -60,9 +60,10 @@ class Optimizer:
             raise ConfigError(f"{type(self).__name__}: a parameter is listed twice and would be moved twice")
         self.lr = number(f"{type(self).__name__}: lr", lr, 0.0)
         self.steps = [0] * len(self.params)
-        self.state: list[dict[str, Array]] = [
-            {slot: arrays.namespace(p.data).zeros_like(p.data) for slot in self.slots} for p in self.params
-        ]
+        self.state: list[dict[str, Array]] = []
+        for p in self.params:
+            with arrays.beside(p.data):
+                self.state.append({slot: arrays.namespace(p.data).zeros_like(p.data) for slot in self.slots})
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -121,7 +122,8 @@ class Optimizer:
         self.steps, self.lr = steps.tolist(), lr
         for i, state in enumerate(self.state):
             for slot, value in state.items():
-                value[...] = arrays.asarray(new[f"{slot}.{i}"], value.dtype, arrays.device_of(value))
+                with arrays.beside(value):
+                    value[...] = arrays.asarray(new[f"{slot}.{i}"], value.dtype, arrays.device_of(value))
 
 
 class SGD(Optimizer):

@@ -78,7 +78,7 @@ def test_the_fallback_names_the_line_that_asked(name, no_cupy, monkeypatch):
         ("gpu", "no device 'gpu'; there are: auto, cpu, cuda"),
         ("", "no device ''"),
         ("CPU", "no device 'CPU'"),
-        ("cpu:0", "one processor device, 'cpu'"),
+        ("cpu:0", "there is one device 'cpu'; got 'cpu:0'"),
         (0, "named by a string such as 'cpu' or 'cuda:1', got 0"),
     ],
 )
@@ -124,7 +124,9 @@ def test_a_foreign_array_beside_a_tensor_is_refused(monkeypatch):
     monkeypatch.setattr(arrays, "_by_type", {})
     kind = type(strict.asarray(0.0))
     arrays.register(
-        arrays.Backend("strict", lambda: strict, lambda: (kind,), None, np.asarray, lambda array: "strict")
+        arrays.Backend(
+            "strict", lambda: strict, lambda: (kind,), None, np.asarray, lambda array: "strict", None
+        )
     )
     with pytest.raises(DeviceError, match=r"multiply: got arrays on cpu and strict; move one"):
         rawgan.tensor([1.0]) * strict.asarray([1.0])

@@ -18,10 +18,10 @@ TILE = 32
 
 def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
     """An uninitialised array on the device of another one."""
-    if device_of(like) == "cuda":
+    if device_of(like) != "cuda-sim":
         from .cupy_module import empty_on
 
-        return empty_on(like.device, shape, dtype)
+        return empty_on(like.data.device_id, shape, dtype)
     from .host import HostArray
 
     return np.empty(shape, dtype).view(HostArray)
@@ -96,5 +96,16 @@ def contiguous(x: Any) -> Any:
         if images.flags.c_contiguous:
             return swap_last(images, x.shape[2] * x.shape[3], x.shape[1]).reshape(x.shape)
     y = empty(x.shape, x.dtype, x)
-    y[...] = x  # strides of no order that the kernels know: the array module copies
+    store(y, x)  # strides of no order that the kernels know: the array module copies
     return y
+
+
+def store(y: Any, values: Any) -> None:
+    """y[...] = values, a number or an array of y's device, by the array module."""
+    if device_of(y) == "cuda-sim":
+        y[...] = values
+        return
+    from .cupy_module import On
+
+    with On(y.data.device_id):
+        y[...] = values

@@ -148,14 +148,19 @@ class Program:
             making.add(recording.Launch(self.name, found.instance(code), grid, block, shared, values), run)
 
     def _on(self, device: str) -> Callable[..., None]:
-        """What launches an instance on "cuda" or "cuda-sim"."""
+        """What launches an instance on "cuda", "cuda:1", ... or "cuda-sim"."""
         run = self._compiled.get(device)
         if run is None:
-            if device == "cuda":
-                from . import cupy_module as backend
+            kind, _, number = device.partition(":")
+            if kind == "cuda":
+                from . import cupy_module
+
+                run = cupy_module.compiled(self, int(number or 0))
             else:
-                from . import host as backend
-            run = self._compiled[device] = backend.compiled(self)
+                from . import host
+
+                run = host.compiled(self)
+            self._compiled[device] = run
         return run
 
 
@@ -168,10 +173,11 @@ def _three(kernel: str, what: str, sizes: Any, most: tuple[int, ...]) -> tuple[i
 
 
 def device_of(array: Any) -> str | None:
-    """ "cuda" for an array of CuPy's, "cuda-sim" for a HostArray, None for anything else."""
-    return getattr(type(array), "rawgan_device", None) or (
-        "cuda" if type(array).__module__.partition(".")[0] == "cupy" else None
-    )
+    """ "cuda", "cuda:1", ... for an array of CuPy's, "cuda-sim" for a HostArray, None for anything else."""
+    kind = type(array)
+    if kind.__module__.partition(".")[0] != "cupy":
+        return getattr(kind, "rawgan_device", None)
+    return f"cuda:{number}" if (number := array.data.device_id) else "cuda"
 
 
 def _passed(kernel: Kernel, code: str, arguments: tuple[Any, ...]) -> tuple[list[Any], str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
+
+import numpy as np
 
 from rawgan import arrays
 from rawgan.arrays import Array
@@ -25,11 +28,13 @@ def backward(self: Tensor, grad: Any = None) -> None:
             "backward(): this tensor was computed from nothing that requires a gradient "
             "(or inside no_grad()); make a leaf with requires_grad=True"
         )
-    shares, owned = _sweep(self, _first_gradient(self, grad), None, False)
+    with arrays.beside(self._data):
+        shares, owned = _sweep(self, _first_gradient(self, grad), None, False)
     for leaf, share in shares.items():
-        share = arrays.contiguous(share) if leaf in owned and share.shape else _own(share, leaf)
-        if leaf.grad is not None:
-            share += leaf.grad  # into the new array: whoever holds the old one sees no change
+        with arrays.beside(share):
+            share = arrays.contiguous(share) if leaf in owned and share.shape else _own(share, leaf)
+            if leaf.grad is not None:
+                share += leaf.grad  # into the new array: whoever holds the old one sees no change
         leaf.grad = share
 
 
@@ -64,14 +69,16 @@ def grad(
     targets = {_key(x) for x in inputs}
     found: dict[Any, Any] = {}
     if output.requires_grad:
-        found, _ = _sweep(output, _first_gradient(output, grad_outputs), targets, create_graph)
+        with arrays.beside(output._data):
+            found, _ = _sweep(output, _first_gradient(output, grad_outputs), targets, create_graph)
     out = []
     for x in inputs:
         share = found.get(_key(x))
-        if share is None:
-            share = Tensor(arrays.namespace(x._data).zeros_like(x._data))
-        elif type(share) is not Tensor:
-            share = Tensor(_own(share, x))
+        if type(share) is not Tensor:
+            with arrays.beside(x._data):
+                share = Tensor(
+                    arrays.namespace(x._data).zeros_like(x._data) if share is None else _own(share, x)
+                )
         out.append(share)
     return tuple(out)
 
@@ -127,7 +134,12 @@ def _sweep(output: Tensor, first: Any, targets: set | None, create_graph: bool) 
         gy = gradients.pop(node)
         if targets is not None and node in targets:
             results[node] = gy
-        shares, fresh = _shares(node, gy, useful, create_graph)
+        array = gy._data if create_graph else gy
+        if type(array) is np.ndarray:
+            shares, fresh = _shares(node, gy, useful, create_graph)
+        else:  # a graph may cross from one device to another
+            with arrays.beside(array):
+                shares, fresh = _shares(node, gy, useful, create_graph)
         for i, share in shares:
             parent, given = node.parents[i], share
             if share.shape != parent.shape:  # undo broadcasting, here and nowhere else
@@ -142,14 +154,22 @@ def _sweep(output: Tensor, first: Any, targets: set | None, create_graph: bool) 
                 if type(parent) is Node:
                     heappush(heap, (-parent.sequence, parent))
             elif create_graph or parent not in owned or not known.shape:
-                gradients[parent] = known + share
+                gradients[parent] = _combined(operator.add, known, share)
                 owned.add(parent)
             else:
-                known += share
+                _combined(operator.iadd, known, share)
     for key, share in gradients.items():  # what is left are leaves
         if targets is None or key in targets:
             results[key] = share
     return results, owned
+
+
+def _combined(function: Callable, x: Any, y: Any) -> Any:
+    """A function of two arrays, or Tensors, on their device."""
+    if type(x) is np.ndarray or type(x) is Tensor:
+        return function(x, y)
+    with arrays.beside(x):
+        return function(x, y)
 
 
 def _leading_to(root: Any, targets: set) -> set:

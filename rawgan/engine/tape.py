@@ -144,13 +144,18 @@ class Op:
             first = _settle(self.name, values, guests, first)
         xp = arrays.namespace(first)
         try:
-            y = self.value(xp, *values, **attrs)
-        except ValueError as error:
+            if type(first) is np.ndarray:
+                y = self.value(xp, *values, **attrs)
+            else:
+                self._refuse_others(values, first)
+                with arrays.beside(first):
+                    y = self.value(xp, *values, **attrs)
+        except (ValueError, TypeError) as error:
             raise self._misfit(values, error) from None
         kept: Sequence = ()
         if self.keeps:
             y, *kept = y
-        if type(y) is not type(first):  # NumPy returns scalars where it can
+        if type(y) is not type(first) and isinstance(y, np.generic):  # NumPy returns scalars where it can
             y = xp.asarray(y)
         if mode.watch is not None:
             mode.watch(self.name, mode.layer, "value", y)
@@ -205,9 +210,20 @@ class Op:
         out._node = node
         return out, kept
 
-    def _misfit(self, values: list, error: ValueError) -> ValueError:
+    def _refuse_others(self, values: list, first: Any) -> None:
+        """Refuse arrays of another device than the first one's; modules see to it only in part."""
+        here = arrays.device_of(first)
+        for value in values:
+            if value is not first and hasattr(value, "shape") and arrays.device_of(value) != here:
+                raise _two_devices(self.name, first, value)
+
+    def _misfit(self, values: list, error: ValueError | TypeError) -> Exception:
         """NumPy's complaint about shapes as one that names the operation; rawgan's own stay as they are."""
         if isinstance(error, RawganError):
+            return error
+        placed = [value for value in values if hasattr(value, "shape")]
+        self._refuse_others(placed, placed[0])
+        if isinstance(error, TypeError):
             return error
         shapes = " and ".join(str(tuple(v.shape)) for v in values if hasattr(v, "shape"))
         return ShapeError(f"{self.name}: shapes {shapes} do not fit each other: {error}")
@@ -277,10 +293,14 @@ def _settle(name: str, values: list, guests: list[int], first: Any) -> Array:
         if not value.shape:
             values[i] = float(value)
         elif type(value) is not type(first):
-            raise DeviceError(
-                f"{name}: got arrays on {arrays.device_of(first)} and {arrays.device_of(value)}; "
-                "move one with rawgan.tensor(x, device=...) or .to(device)"
-            )
+            raise _two_devices(name, first, value)
         elif value.dtype != first.dtype:
             values[i] = arrays.as_float(name, value, first.dtype)
     return first
+
+
+def _two_devices(name: str, first: Array, other: Array) -> DeviceError:
+    return DeviceError(
+        f"{name}: got arrays on {arrays.device_of(first)} and {arrays.device_of(other)}; "
+        "move one with rawgan.tensor(x, device=...) or .to(device)"
+    )

@@ -58,7 +58,8 @@ class Tensor:
             raise ShapeError(
                 f"copy_: values of shape {value.shape} do not fit a tensor of shape {self.shape}"
             )
-        self._data[...] = value
+        with arrays.beside(value):
+            self._data[...] = value
         self._version[0] += 1
         return self
 
@@ -195,6 +196,7 @@ def tensor(value: Any, dtype: Any = None, device: str | None = None, requires_gr
         wide = getattr(value, "dtype", None) == np.float64 and not isinstance(value, np.generic)
         dtype = "float64" if wide else "float32"
     array = arrays.asarray(real("tensor()", value), arrays.float_dtype(dtype), device)
-    out = arrays.namespace(array).empty(array.shape, dtype=array.dtype)
-    out[...] = array
+    with arrays.beside(array):
+        out = arrays.namespace(array).empty(array.shape, dtype=array.dtype)
+        out[...] = array
     return Tensor(out, requires_grad)

@@ -174,8 +174,9 @@ class BatchNorm(Module):
                 "train with a larger batch or call .eval()"
             )
         y, mean, variance = ops.batch_norm_with_statistics(x, self.weight, self.bias, self.eps)
-        for name, batch in (("running_mean", mean), ("running_var", variance * (n / (n - 1)))):
-            self.buffer(name, (1 - self.momentum) * self._buffers[name] + self.momentum * batch)
+        with arrays.beside(mean):
+            for name, batch in (("running_mean", mean), ("running_var", variance * (n / (n - 1)))):
+                self.buffer(name, (1 - self.momentum) * self._buffers[name] + self.momentum * batch)
         return y
 
     def describe(self) -> str:

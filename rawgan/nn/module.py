@@ -192,8 +192,10 @@ class Module(Recorded):
             if name in module._parameters:
                 module._parameters[name].copy_(values[key])
             else:
-                fresh = arrays.namespace(module._buffers[name]).empty_like(module._buffers[name])
-                fresh[...] = arrays.asarray(values[key], fresh.dtype, arrays.device_of(fresh))
+                old = module._buffers[name]
+                with arrays.beside(old):
+                    fresh = arrays.namespace(old).empty_like(old)
+                    fresh[...] = arrays.asarray(values[key], fresh.dtype, arrays.device_of(fresh))
                 module.buffer(name, fresh)
         return self
 

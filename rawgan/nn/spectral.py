@@ -28,9 +28,10 @@ class SpectralNorm(Module):
         self.layer = layer
         rows = layer.weight.shape[1 if isinstance(layer, ConvTranspose2d) else 0]
         u = rng.current().normal(rows)
-        self.buffer("u", u / float((u * u).sum()) ** 0.5)
-        for _ in range(5):  # a start near the singular vector, so that the first σ is not far off
-            self._singular_vectors(update=True)
+        with arrays.beside(u):
+            self.buffer("u", u / float((u * u).sum()) ** 0.5)
+            for _ in range(5):  # a start near the singular vector, so that the first σ is not far off
+                self._singular_vectors(update=True)
 
     def _matrix(self) -> Any:
         weight = self.layer.weight
@@ -48,8 +49,9 @@ class SpectralNorm(Module):
         return u, v
 
     def forward(self, x: Any) -> Any:
-        u, v = self._singular_vectors(self.training)
-        sigma = ops.sum(self._matrix() * (u[:, None] * v))
+        with arrays.beside(self._buffers["u"]):
+            u, v = self._singular_vectors(self.training)
+            sigma = ops.sum(self._matrix() * (u[:, None] * v))
         return self.layer.affine(x, self.layer.weight / sigma)
 
 

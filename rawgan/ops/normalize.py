@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rawgan import kernels, rng
+from rawgan import arrays, kernels, rng
 from rawgan.engine import op
 from rawgan.kernels.errors import ConfigError, ShapeError
 from rawgan.ops.arithmetic import raw, sqrt
@@ -92,8 +92,9 @@ def batch_norm_fixed(x, scale, shift, mean, variance, eps):
         raise ShapeError(
             f"batch_norm_fixed: takes x (N, C, ...) and the others (C,), got x of shape {x.shape}"
         )
-    slope = scale / sqrt(variance + eps)
-    return x * per_channel(slope, len(x.shape)) + per_channel(shift - mean * slope, len(x.shape))
+    with arrays.beside(raw(x)):
+        slope = scale / sqrt(variance + eps)
+        return x * per_channel(slope, len(x.shape)) + per_channel(shift - mean * slope, len(x.shape))
 
 
 @op("dropout")

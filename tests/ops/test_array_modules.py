@@ -35,6 +35,7 @@ def strict(monkeypatch):
             asarray=asarray,
             to_numpy=np.asarray,
             device=lambda array: "strict",
+            empty=lambda shape, dtype, device: xp.empty(shape, dtype=getattr(xp, str(dtype))),
         )
     )
     return kind

@@ -1,0 +1,133 @@
+"""The device "cuda" and its numbers, on a stand-in for CuPy that is as strict as CuPy."""
+
+import sys
+
+import fake_cupy
+import numpy as np
+import pytest
+from fake_cupy import STATE
+
+import rawgan
+from rawgan import arrays, kernels, nn
+from rawgan.kernels.cuda import activation, host, linear
+from rawgan.kernels.errors import DeviceError
+
+pytestmark = pytest.mark.skipif(not host.has_compiler(), reason="needs a C++ compiler")
+
+
+@pytest.fixture(autouse=True)
+def two_gpus(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy.make(2))
+    for program in (activation.PROGRAM, linear.PROGRAM, linear.TF32):
+        monkeypatch.setattr(program, "_compiled", {})
+    yield
+    assert STATE.current == 0  # nobody's block leaves another GPU current
+
+
+def on(number, values):
+    return arrays.asarray(np.asarray(values, np.float32), device=f"cuda:{number}")
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_kernel_runs_on_the_gpu_of_its_arrays(number):
+    y = kernels.leaky_relu(on(number, [-2.0, 3.0]), 0.5)
+    assert STATE.launched == [(number, "leaky_relu<float>")]
+    assert arrays.device_of(y) == arrays.resolve(f"cuda:{number}")
+    assert arrays.to_numpy(y).tolist() == [-1, 3]
+
+
+def test_the_current_gpu_is_not_switched_to():
+    x = on(0, np.ones(3))
+    before = STATE.switches
+    kernels.leaky_relu(x, 0.5)
+    assert STATE.switches == before
+
+
+def test_arrays_of_two_gpus_do_not_meet_in_a_launch():
+    with pytest.raises(DeviceError, match=r"arrays on one device are wanted, got \['cuda', 'cuda:1'\]"):
+        activation.PROGRAM("leaky_relu", np.float32, 1, 32, on(0, [1.0]), on(1, [1.0]), 0.1, 1)
+
+
+def test_arrays_of_two_gpus_do_not_meet_in_an_operation():
+    with pytest.raises(DeviceError, match="multiply: got arrays on cuda:1 and cuda; move one"):
+        rawgan.tensor([1.0], device="cuda") * rawgan.tensor([1.0], device="cuda:1")
+    with pytest.raises(DeviceError, match="add: got arrays on cuda:1 and cuda; move one"):
+        rawgan.ops.add(on(1, [1.0, 2.0]), on(0, [1.0, 2.0]))
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_tensors_are_computed_and_differentiated_where_they_are(inside):
+    """On the other GPU, within use_device and without."""
+    with rawgan.use_device("cuda:1" if inside else "cpu"):
+        x = rawgan.tensor([[1.0, -2.0], [3.0, 4.0]], device="cuda:1", requires_grad=True)
+        w = rawgan.tensor(np.ones((2, 2), np.float32), device="cuda:1", requires_grad=True)
+        y = (rawgan.ops.leaky_relu(x @ w, 0.5) * 2 + x / 2).sum()
+        y.backward()
+        y2 = (x * x).sum()
+        y2.backward()  # adds to what is there
+        (slope,) = rawgan.grad((x * x * x).sum(), [x], create_graph=True)
+        (second,) = rawgan.grad(slope.sum(), [x])
+        (nothing,) = rawgan.grad(y, [rawgan.tensor([1.0], device="cuda:1", requires_grad=True)])
+    for t in (y.data, x.grad, w.grad, slope.data, second.data, nothing.data):
+        assert arrays.device_of(t) == "cuda:1"
+    expected = np.array([[2.5, 2.5], [4.5, 4.5]]) + 2 * np.array([[1.0, -2.0], [3.0, 4.0]])
+    np.testing.assert_allclose(arrays.to_numpy(x.grad), expected)
+    np.testing.assert_allclose(second.numpy(), 6 * x.numpy())
+
+
+def test_a_graph_may_cross_from_one_gpu_to_the_other_and_to_the_cpu():
+    x = rawgan.tensor([1.0, 2.0], device="cuda", requires_grad=True)
+    z = rawgan.tensor([3.0, 4.0], requires_grad=True)
+    y = (x * x).to("cuda:1")
+    total = (y * y + (z * 2).to("cuda:1")).sum() + (x * 3).to("cuda:1").sum()
+    total.backward()
+    assert arrays.device_of(x.grad) == "cuda"
+    np.testing.assert_allclose(arrays.to_numpy(x.grad), 4 * x.numpy() ** 3 + 3)
+    assert z.grad.tolist() == [2, 2]
+
+
+def test_networks_run_where_they_are():
+    with rawgan.rng.use_generator(rawgan.rng.Generator(1)):
+        layers = nn.SpectralNorm(nn.Dense(3, 4)), nn.BatchNorm(4), nn.LeakyReLU(0.2), nn.Dropout(0.5)
+    net = nn.Sequential(*layers)
+    start = net.state_dict()
+    x = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
+    found = {}
+    for device in ("cpu", "cuda:1"):
+        net.to(device).train().load_state_dict(start)
+        with rawgan.rng.use_generator(rawgan.rng.Generator(2)):
+            y = net(rawgan.tensor(x, device=device))
+        (y * y).sum().backward()
+        gradients = [arrays.to_numpy(p.grad) for p in net.parameters()]
+        fixed = net.eval()(rawgan.tensor(x, device=device))
+        found[device] = [y.numpy(), *gradients, fixed.numpy(), *net.state_dict().values()]
+    for here, there in zip(*found.values(), strict=True):
+        np.testing.assert_allclose(there, here, rtol=1e-4, atol=1e-5)
+
+
+def test_training_on_the_second_gpu_is_training_on_the_first():
+    settings = {"steps": 2, "batch_size": 4, "data": "digits", "progress": False, "seed": 1}
+    runs = [rawgan.train("mlp", device=name, **settings) for name in ("cpu", "cuda", "cuda:1")]
+    for name, values in runs[0].history.items():
+        np.testing.assert_allclose(runs[1].history[name], values, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(runs[1].history[name], runs[2].history[name])
+    assert {number for number, _ in STATE.launched} == {0, 1}
+    np.testing.assert_allclose(runs[2].sample(3), runs[0].sample(3), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["cuda:2", "cuda:17"])
+def test_a_gpu_that_is_not_there_is_refused_by_number(name):
+    said = f"there is no '{name}': this machine has 2 GPUs, numbered from 0"
+    for ask in (arrays.resolve, lambda n: rawgan.use_device(n).__enter__(), lambda n: on(n[5:], [1.0])):
+        with pytest.raises(DeviceError, match=said):
+            ask(name)
+
+
+def test_names_of_one_gpu_are_one_name():
+    assert arrays.resolve("cuda:0") == arrays.resolve("cuda:00") == "cuda"
+    assert arrays.resolve("cuda:01") == "cuda:1"
+    for name in ("cuda:", "cuda:x", "cuda:-1", "cuda:²"):
+        with pytest.raises(DeviceError, match="has no such number; write it as 'cuda:1'"):
+            arrays.resolve(name)
+    with pytest.raises(DeviceError, match="one device 'cuda-sim'; got 'cuda-sim:1'"):
+        arrays.resolve("cuda-sim:1")
