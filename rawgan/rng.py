@@ -53,11 +53,11 @@ class Generator:
 
     def uniform(self, shape: Any = (), dtype: Any = "float32", device: str | None = None) -> arrays.Array:
         """Numbers in [0, 1), multiples of 2^-24 (float32) or 2^-53 (float64)."""
-        return kernels.philox_uniform(_empty(shape, arrays.float_dtype(dtype), device), *self.next())
+        return kernels.philox_uniform(arrays.empty(shape, arrays.float_dtype(dtype), device), *self.next())
 
     def normal(self, shape: Any = (), dtype: Any = "float32", device: str | None = None) -> arrays.Array:
         """Standard normal numbers by Box and Muller's method (Ann. Math. Statist. 29, 1958)."""
-        return kernels.philox_normal(_empty(shape, arrays.float_dtype(dtype), device), *self.next())
+        return kernels.philox_normal(arrays.empty(shape, arrays.float_dtype(dtype), device), *self.next())
 
     def integers(self, n: int, shape: Any = ()) -> np.ndarray:
         """int64 NumPy array of whole numbers in [0, n), n up to 2**53."""
@@ -87,10 +87,6 @@ def _word(value: Any, name: str) -> int:
     if not 0 <= number < _LIMIT:
         raise ConfigError(f"{name} is a whole number in [0, 2**64), got {value!r}")
     return number
-
-
-def _empty(shape: Any, dtype: np.dtype, device: str | None) -> arrays.Array:
-    return arrays.asarray(np.empty(shape, dtype), dtype, device)
 
 
 _default = Generator(0)

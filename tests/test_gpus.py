@@ -8,8 +8,9 @@ import pytest
 from fake_cupy import STATE
 
 import rawgan
-from rawgan import arrays, kernels, nn
+from rawgan import arrays, kernels, nn, optim
 from rawgan.kernels.cuda import activation, host, linear
+from rawgan.kernels.cuda.program import Program
 from rawgan.kernels.errors import DeviceError
 
 pytestmark = pytest.mark.skipif(not host.has_compiler(), reason="needs a C++ compiler")
@@ -131,3 +132,86 @@ def test_names_of_one_gpu_are_one_name():
             arrays.resolve(name)
     with pytest.raises(DeviceError, match="one device 'cuda-sim'; got 'cuda-sim:1'"):
         arrays.resolve("cuda-sim:1")
+
+
+def test_noise_is_drawn_where_it_will_be_with_no_array_of_the_processor(monkeypatch):
+    monkeypatch.setattr(fake_cupy, "asarray", None)
+    x = rawgan.rng.Generator(3).normal((2, 3), device="cuda:1")
+    assert arrays.device_of(x) == "cuda:1"
+    np.testing.assert_allclose(x.get(), rawgan.rng.Generator(3).normal((2, 3)), rtol=1e-5)
+    assert arrays.device_of(arrays.empty(3, "float64", "cuda-sim")) == "cuda-sim"
+    with rawgan.use_device("cuda"):
+        assert arrays.device_of(arrays.empty((), "float32")) == "cuda"
+    assert arrays.empty((2, 0), "float32").shape == (2, 0)
+
+
+def tensor(n):
+    return rawgan.tensor(np.ones(n, np.float32), device="cuda:1", requires_grad=True)
+
+
+FULL = {
+    "an operation": lambda x, y: x + x,
+    "a gradient": lambda x, y: y.backward(),
+    "a kernel": lambda x, y: kernels.leaky_relu(x.data, 0.1),
+    "a tensor": lambda x, y: tensor(100),
+    "a copy from another device": lambda x, y: rawgan.ops.to(rawgan.tensor(np.ones(100)), "cuda:1"),
+    "noise": lambda x, y: rawgan.rng.Generator(0).normal(100, device="cuda:1"),
+    "an optimiser's state": lambda x, y: optim.Adam([x]),
+    "plain arrays": lambda x, y: in_a_block(x.data),
+}
+
+
+def in_a_block(x):
+    with rawgan.use_device("cuda:1"):
+        return x * 2
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_no_room_is_a_device_error_with_the_sizes(name):
+    """Of the GPU that has none, which is not the current one."""
+    x = tensor(100)
+    y = (rawgan.ops.exp(x) * x).sum()
+    STATE.room = 399
+    said = r"cuda:1 has no room for .*(400|800|\(100,\)).*; 2048 of 8192 MiB are free; use a smaller batch"
+    with pytest.raises(DeviceError, match=said) as caught:
+        FULL[name](x, y)
+    assert isinstance(caught.value.__cause__, fake_cupy.OutOfMemoryError)
+    assert STATE.current == 0
+
+
+def test_a_training_step_with_no_room_is_a_device_error():
+    from rawgan.bench import steps
+
+    trainer = steps.trainer("mlp", 4, device="cuda:1")
+    STATE.room = 1000
+    with pytest.raises(DeviceError, match="cuda:1 has no room for"):
+        trainer.step()
+
+
+@pytest.mark.parametrize(("capability", "refused"), [("75", True), ("80", False), ("120", False)])
+def test_tf32_is_refused_by_a_gpu_that_has_none(capability, refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy.make(2, ["90", capability]))
+    x = on(1, np.ones((2, 2)))
+    kernels.matmul(x, x)
+    with rawgan.use_precision("tf32"):
+        kernels.matmul(on(0, np.ones((2, 2))), on(0, np.ones((2, 2))))
+        if not refused:
+            kernels.matmul(x, x)
+            return
+        with pytest.raises(DeviceError, match=r"needs a GPU of compute capability 8.0 .*; cuda:1 has 7.5"):
+            kernels.matmul(x, x)
+
+
+def test_shared_memory_beyond_48_kb_is_asked_for_once():
+    program = Program("planted")
+    program.__dict__["text"] = """__global__ void wide(float* y) {
+        extern __shared__ float room[];
+        room[0] = 1;
+        y[0] = room[0];
+    }"""
+    for number in (0, 1):
+        y = on(number, [0.0])
+        for shared in (1 << 10, 64 << 10, 60 << 10):
+            program("wide", np.float32, 1, 1, y, shared=shared)
+        assert STATE.allowed[number, "wide"] == 64 << 10
+        assert y.item() == 1
