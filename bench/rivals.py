@@ -27,7 +27,7 @@ def tensors(value: Any, device: str = "cpu") -> Any:
         return value
     if value.dtype == np.uint32:
         value = value.view(np.int32)
-    return torch.from_numpy(np.ascontiguousarray(value).copy()).to(device)
+    return torch.from_numpy(np.array(value, order="C")).to(device)
 
 
 def settle() -> None:
@@ -156,7 +156,18 @@ def philox_normal(out, key, draw):
 
 
 def sum_squares(xs):
-    return tuple(norm.item() ** 2 for norm in aten._foreach_norm(xs))
+    return torch.stack(aten._foreach_norm(xs)).double().square_()
+
+
+def clip_norm(xs, sums, limit, each):
+    norms = (sums if each else sums.sum()).sqrt()
+    factors = torch.where(norms.isfinite(), (limit / norms).clamp(max=1.0), 1.0).to(xs[0].dtype)
+    aten._foreach_mul_(xs, factors.unbind() if each else factors)
+
+
+def clip_value(xs, limit):
+    aten._foreach_clamp_max_(xs, limit)
+    aten._foreach_clamp_min_(xs, -limit)
 
 
 def adam(params, grads, ms, vs, lr, beta1, beta2, eps, step):
@@ -164,6 +175,24 @@ def adam(params, grads, ms, vs, lr, beta1, beta2, eps, step):
     steps = [torch.tensor(float(step), device=p.device) for p in params]
     flags = {"amsgrad": False, "maximize": False}
     aten._fused_adam_(params, grads, ms, vs, [], steps, **rates, **flags)
+
+
+def sgd(params, grads, vs, lr, momentum):
+    rates = {"lr": lr, "momentum": momentum, "weight_decay": 0.0, "dampening": 0.0}
+    flags = {"nesterov": False, "maximize": False, "is_first_step": False}
+    aten._fused_sgd_(params, grads, vs, **rates, **flags)
+
+
+def rmsprop(params, grads, vs, lr, rho, eps):
+    aten._foreach_mul_(vs, rho)
+    aten._foreach_addcmul_(vs, grads, grads, 1 - rho)
+    aten._foreach_addcdiv_(params, grads, aten._foreach_add(aten._foreach_sqrt(vs), eps), -lr)
+
+
+def adagrad(params, grads, sums, lr, eps):
+    steps = [torch.ones((), device=p.device) for p in params]
+    rates = {"lr": lr, "lr_decay": 0.0, "weight_decay": 0.0, "eps": eps}
+    aten._fused_adagrad_(params, grads, sums, steps, **rates, maximize=False)
 
 
 CALLS: dict[str, Callable[..., Any]] = {
@@ -198,7 +227,12 @@ CALLS: dict[str, Callable[..., Any]] = {
             philox_uniform,
             philox_normal,
             sum_squares,
+            clip_norm,
+            clip_value,
             adam,
+            sgd,
+            rmsprop,
+            adagrad,
         )
     },
 }

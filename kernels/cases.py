@@ -194,10 +194,35 @@ def _sum_squares(sizes: str, rng: Generator) -> Arguments:
     return {"xs": _arrays(sizes, rng)}
 
 
+def _clip_norm(sizes: str, rng: Generator) -> Arguments:
+    xs = _arrays(sizes, rng)
+    return {"xs": xs, "sums": np.array([x @ x for x in xs], np.float64), "limit": 1.0, "each": False}
+
+
+def _clip_value(sizes: str, rng: Generator) -> Arguments:
+    return {"xs": _arrays(sizes, rng), "limit": 1.0}
+
+
 def _adam(sizes: str, rng: Generator) -> Arguments:
     params, grads, ms = (_arrays(sizes, rng) for _ in range(3))
     rates = {"lr": 2e-4, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8, "step": 10}
     return {"params": params, "grads": grads, "ms": ms, "vs": [m * m for m in ms], **rates}
+
+
+def _sgd(sizes: str, rng: Generator) -> Arguments:
+    params, grads, vs = (_arrays(sizes, rng) for _ in range(3))
+    return {"params": params, "grads": grads, "vs": vs, "lr": 1e-3, "momentum": 0.9}
+
+
+def _rmsprop(sizes: str, rng: Generator) -> Arguments:
+    params, grads, vs = (_arrays(sizes, rng) for _ in range(3))
+    rates = {"lr": 1e-3, "rho": 0.9, "eps": 1e-8}
+    return {"params": params, "grads": grads, "vs": [v * v for v in vs], **rates}
+
+
+def _adagrad(sizes: str, rng: Generator) -> Arguments:
+    params, grads, sums = (_arrays(sizes, rng) for _ in range(3))
+    return {"params": params, "grads": grads, "sums": [s * s for s in sums], "lr": 1e-2, "eps": 1e-10}
 
 
 def _over(make: Callable[..., Arguments], names: Any) -> dict[str, Callable[[Generator], Arguments]]:
@@ -253,5 +278,10 @@ CASES: dict[str, dict[str, Callable[[Generator], Arguments]]] = {
     "philox_uniform": _over(partial(_philox, np.float32), SIZES),
     "philox_normal": _over(partial(_philox, np.float32), SIZES),
     "sum_squares": _over(_sum_squares, PARAMETERS),
+    "clip_norm": _over(_clip_norm, PARAMETERS),
+    "clip_value": _over(_clip_value, PARAMETERS),
     "adam": _over(_adam, PARAMETERS),
+    "sgd": _over(_sgd, PARAMETERS),
+    "rmsprop": _over(_rmsprop, PARAMETERS),
+    "adagrad": _over(_adagrad, PARAMETERS),
 }

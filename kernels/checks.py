@@ -364,36 +364,3 @@ def philox_normal(out: Array, key: int, draw: int) -> None:
     _floats("philox_normal", out)
     _filled("philox_normal", out)
     _stream("philox_normal", key, draw)
-
-
-def sum_squares(xs: Many) -> None:
-    for x in xs:
-        _floats("sum_squares", x)
-
-
-def adam(
-    params: Many,
-    grads: Many,
-    ms: Many,
-    vs: Many,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    step: int,
-) -> None:
-    if not len(params) == len(grads) == len(ms) == len(vs) > 0:
-        raise ShapeError(
-            f"adam: got {len(params)} params, {len(grads)} grads, {len(ms)} ms, {len(vs)} vs; takes as many "
-            "of each, at least one"
-        )
-    _floats("adam", *params, *grads, *ms, *vs)
-    for param, grad, m, v in zip(params, grads, ms, vs, strict=True):
-        if not param.shape == grad.shape == m.shape == v.shape:
-            _shapes("adam", "four arrays of one shape", param=param, grad=grad, m=m, v=v)
-        for array in (param, m, v):
-            _filled("adam", array)
-        if not grad.flags.c_contiguous:
-            _shapes("adam", "a C-contiguous grad", grad=grad)
-    if step < 1:
-        raise ConfigError(f"adam: got step {step}; takes the number of this update, counted from 1")

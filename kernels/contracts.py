@@ -7,76 +7,18 @@ Tests, benchmarks and documentation run over `CONTRACTS`; a new kernel is a new 
 ('x', 'weight', 'bias')
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
-from . import checks, samples
-from .cases import CASES
+from . import checks
+from .contract import CONTRACTS as CONTRACTS
+from .contract import EXACT, contract, moved
+from .contract import Contract as Contract
 
 SPREADS = (  # of the three convolutions: fast ones add and subtract neighbours before they multiply
     " In the fast columns a NaN or an infinity in an image may spread over its whole tile or image, never to "
     "another, and in a weight gradient over all taps of its channel."
 )
-TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
-
-
-@dataclass(frozen=True)
-class Contract:
-    """What a kernel promises.
-
-    `flops(*args)` counts useful multiplications and additions, `bytes(*args)` the bytes that must be read
-    and written once. `tolerance[dtype name]` bounds the largest difference between two columns, divided by
-    the largest magnitude of that output, or by 1 where it is smaller. `sample(rng)` draws arguments by name,
-    ragged edges and odd memory orders included; `cases` are the named shapes that benchmarks time, each a
-    function of a generator. `mutates` names the arguments written to.
-    """
-
-    name: str
-    family: str
-    arguments: tuple[str, ...]
-    summary: str
-    flops: Callable[..., float]
-    bytes: Callable[..., float]
-    tolerance: Mapping[str, float]
-    check: Callable[..., None]
-    sample: Callable[[np.random.Generator], dict[str, Any]]
-    cases: Mapping[str, Callable[[np.random.Generator], dict[str, Any]]]
-    mutates: tuple[str, ...] = ()
-
-
-CONTRACTS: dict[str, Contract] = {}
-
-
-def _contract(
-    family: str,
-    name: str,
-    arguments: str,
-    summary: str,
-    flops: Callable[..., float],
-    bytes: Callable[..., float],
-    tolerance: Mapping[str, float] = TOLERANCE,
-    mutates: tuple[str, ...] = (),
-) -> None:
-    CONTRACTS[name] = Contract(
-        name,
-        family,
-        tuple(arguments.split()),
-        summary,
-        flops,
-        bytes,
-        tolerance,
-        getattr(checks, name),
-        getattr(samples, name),
-        CASES[name],
-        mutates,
-    )
-
-
-def _moved(*arrays: Any) -> float:
-    return sum(a.nbytes for a in arrays if a is not None)
+UPDATED = {"float32": 1e-6, "float64": 1e-14}
 
 
 def _out_plane(x, kernel_size, stride, padding):
@@ -92,37 +34,37 @@ def _conv_flops(x, weight, bias, stride, padding):
 
 def _conv_bytes(x, weight, bias, stride, padding):
     out = x.shape[0] * weight.shape[0] * np.prod(_out_plane(x, weight.shape[2:], stride, padding))
-    return _moved(x, weight, bias) + out * x.itemsize
+    return moved(x, weight, bias) + out * x.itemsize
 
 
 def _conv_transpose_bytes(x, weight, bias, stride, padding, output_padding):
     sizes = zip(x.shape[2:], weight.shape[2:], stride, padding, output_padding, strict=True)
     out = x.shape[0] * weight.shape[1] * np.prod([checks.conv_transpose_output_size(*s) for s in sizes])
-    return _moved(x, weight, bias) + out * x.itemsize
+    return moved(x, weight, bias) + out * x.itemsize
 
 
 def _pool_out(x, kernel_size, stride, padding):
     return x.shape[0] * x.shape[1] * np.prod(_out_plane(x, kernel_size, stride, padding))
 
 
-_contract(
+contract(
     "linear",
     "matmul",
     "a b",
     "a (..., M, K) times b (..., K, N) -> (..., M, N); leading axes broadcast, transposed views cost no "
     "copy.",
     lambda a, b: 2 * max(a.size * b.shape[-1], b.size * a.shape[-2]),
-    lambda a, b: _moved(a, b) + a.itemsize * max(a.size // max(a.shape[-1], 1) * b.shape[-1], 0),
+    lambda a, b: moved(a, b) + a.itemsize * max(a.size // max(a.shape[-1], 1) * b.shape[-1], 0),
 )
-_contract(
+contract(
     "linear",
     "dense",
     "x weight bias",
     "x (N, I), weight (O, I), bias (O,) or None -> x weightᵀ + bias, (N, O).",
     lambda x, weight, bias: 2 * x.shape[0] * weight.size,
-    lambda x, weight, bias: _moved(x, weight, bias) + x.shape[0] * weight.shape[0] * x.itemsize,
+    lambda x, weight, bias: moved(x, weight, bias) + x.shape[0] * weight.shape[0] * x.itemsize,
 )
-_contract(
+contract(
     "perceptron",
     "perceptron",
     "x weights biases slopes",
@@ -130,10 +72,10 @@ _contract(
     "none) -> (h₁, h₂, ...): hᵢ (N, Iᵢ) = leaky_relu(dense(hᵢ₋₁, Wᵢ, bᵢ), sᵢ), h₀ = x.",
     lambda x, weights, biases, slopes: 2 * len(x) * sum(w.size for w in weights),
     lambda x, weights, biases, slopes: (
-        _moved(x, *weights, *biases) + len(x) * sum(map(len, weights)) * x.itemsize
+        moved(x, *weights, *biases) + len(x) * sum(map(len, weights)) * x.itemsize
     ),
 )
-_contract(
+contract(
     "perceptron",
     "perceptron_grad",
     "gy x outputs weights slopes wanted",
@@ -143,10 +85,10 @@ _contract(
         2 * len(x) * ((1 + wanted[1]) * sum(w.size for w in weights) - (not wanted[0]) * weights[0].size)
     ),
     lambda gy, x, outputs, weights, slopes, wanted: (
-        _moved(gy, x, *outputs, *weights) + wanted[0] * x.nbytes + wanted[1] * _moved(*weights)
+        moved(gy, x, *outputs, *weights) + wanted[0] * x.nbytes + wanted[1] * moved(*weights)
     ),
 )
-_contract(
+contract(
     "convolution",
     "conv2d",
     "x weight bias stride padding",
@@ -155,7 +97,7 @@ _contract(
     _conv_flops,
     _conv_bytes,
 )
-_contract(
+contract(
     "convolution",
     "conv_transpose2d",
     "x weight bias stride padding output_padding",
@@ -164,7 +106,7 @@ _contract(
     lambda x, weight, bias, stride, padding, output_padding: 2 * x.size * weight.size / max(x.shape[1], 1),
     _conv_transpose_bytes,
 )
-_contract(
+contract(
     "convolution",
     "conv2d_weight_grad",
     "x gy kernel_size stride padding",
@@ -172,10 +114,10 @@ _contract(
     "weight: gw[o,c,a,b] = Σ x̂[n,c,s·p+a,t·q+b] · gy[n,o,p,q], x̂ zero-padded." + SPREADS,
     lambda x, gy, kernel_size, stride, padding: 2 * gy.size * x.shape[1] * np.prod(kernel_size),
     lambda x, gy, kernel_size, stride, padding: (
-        _moved(x, gy) + gy.shape[1] * x.shape[1] * np.prod(kernel_size) * x.itemsize
+        moved(x, gy) + gy.shape[1] * x.shape[1] * np.prod(kernel_size) * x.itemsize
     ),
 )
-_contract(
+contract(
     "reduction",
     "channel_sum",
     "x",
@@ -183,16 +125,16 @@ _contract(
     lambda x: x.size,
     lambda x: x.nbytes,
 )
-_contract(
+contract(
     "layout",
     "contiguous",
     "x",
     "x of any shape and memory order -> a copy in C order.",
     lambda x: 0,
     lambda x: 2 * x.nbytes,
-    {"float32": 0.0, "float64": 0.0},
+    EXACT,
 )
-_contract(
+contract(
     "pooling",
     "max_pool2d",
     "x kernel_size stride padding",
@@ -204,25 +146,25 @@ _contract(
         x.nbytes + _pool_out(x, kernel_size, stride, padding) * (x.itemsize + 4)
     ),
 )
-_contract(
+contract(
     "pooling",
     "max_pool2d_scatter",
     "gy indices shape",
     "gy and indices (N, C, P, Q), shape (H, W) -> (N, C, H, W), zero but for gy added at its indices.",
     lambda gy, indices, shape: gy.size,
     lambda gy, indices, shape: (
-        _moved(gy, indices) + gy.shape[0] * gy.shape[1] * shape[0] * shape[1] * gy.itemsize
+        moved(gy, indices) + gy.shape[0] * gy.shape[1] * shape[0] * shape[1] * gy.itemsize
     ),
 )
-_contract(
+contract(
     "pooling",
     "max_pool2d_gather",
     "x indices",
     "x (N, C, H, W), indices (N, C, P, Q) -> x at those positions of its planes, (N, C, P, Q).",
     lambda x, indices: 0,
-    lambda x, indices: _moved(indices) + 2 * indices.size * x.itemsize,
+    lambda x, indices: moved(indices) + 2 * indices.size * x.itemsize,
 )
-_contract(
+contract(
     "normalization",
     "batch_norm",
     "x scale shift eps",
@@ -231,7 +173,7 @@ _contract(
     lambda x, scale, shift, eps: 7 * x.size,
     lambda x, scale, shift, eps: 3 * x.nbytes,
 )
-_contract(
+contract(
     "normalization",
     "batch_norm_grad",
     "gy x scale mean var eps",
@@ -240,7 +182,7 @@ _contract(
     lambda gy, x, scale, mean, var, eps: 9 * x.size,
     lambda gy, x, scale, mean, var, eps: 5 * x.nbytes,
 )
-_contract(
+contract(
     "activation",
     "leaky_relu",
     "x negative_slope",
@@ -248,7 +190,7 @@ _contract(
     lambda x, negative_slope: x.size,
     lambda x, negative_slope: 2 * x.nbytes,
 )
-_contract(
+contract(
     "activation",
     "leaky_relu_grad",
     "gy y negative_slope",
@@ -256,7 +198,7 @@ _contract(
     lambda gy, y, negative_slope: gy.size,
     lambda gy, y, negative_slope: 3 * gy.nbytes,
 )
-_contract(
+contract(
     "activation",
     "dropout_grad",
     "gy y p negative_slope",
@@ -264,9 +206,9 @@ _contract(
     "above 0, but 0 where y is −0.0, which was dropped.",
     lambda gy, y, p, negative_slope: gy.size,
     lambda gy, y, p, negative_slope: 3 * gy.nbytes,
-    {"float32": 0.0, "float64": 0.0},
+    EXACT,
 )
-_contract(
+contract(
     "sigmoid",
     "sigmoid",
     "x",
@@ -274,7 +216,7 @@ _contract(
     lambda x: 12 * x.size,
     lambda x: 2 * x.nbytes,
 )
-_contract(
+contract(
     "sigmoid",
     "sigmoid_grad",
     "gy y",
@@ -282,7 +224,7 @@ _contract(
     lambda gy, y: 3 * gy.size,
     lambda gy, y: 3 * gy.nbytes,
 )
-_contract(
+contract(
     "sigmoid",
     "tanh",
     "x",
@@ -290,7 +232,7 @@ _contract(
     lambda x: 14 * x.size,
     lambda x: 2 * x.nbytes,
 )
-_contract(
+contract(
     "sigmoid",
     "tanh_grad",
     "gy y",
@@ -298,7 +240,7 @@ _contract(
     lambda gy, y: 3 * gy.size,
     lambda gy, y: 3 * gy.nbytes,
 )
-_contract(
+contract(
     "loss",
     "bce",
     "p t",
@@ -308,7 +250,7 @@ _contract(
     lambda p, t: 12 * p.size,
     lambda p, t: 2 * p.nbytes + (0 if isinstance(t, float) else t.nbytes),
 )
-_contract(
+contract(
     "loss",
     "bce_with_logits",
     "x t",
@@ -317,7 +259,7 @@ _contract(
     lambda x, t: 12 * x.size,
     lambda x, t: 2 * x.nbytes + (0 if isinstance(t, float) else t.nbytes),
 )
-_contract(
+contract(
     "random",
     "dropout",
     "x p key draw channels negative_slope",
@@ -327,9 +269,9 @@ _contract(
     "it counts n · C + c, one decision for a whole map.",
     lambda x, p, key, draw, channels, negative_slope: x.size,
     lambda x, p, key, draw, channels, negative_slope: 2 * x.nbytes,
-    {"float32": 0.0, "float64": 0.0},
+    EXACT,
 )
-_contract(
+contract(
     "random",
     "philox_words",
     "out key draw",
@@ -340,7 +282,7 @@ _contract(
     {"uint32": 0.0},
     ("out",),
 )
-_contract(
+contract(
     "random",
     "philox_uniform",
     "out key draw",
@@ -348,10 +290,10 @@ _contract(
     "((w₀ ≫ 5) · 2²⁶ + (w₁ ≫ 6)) · 2⁻⁵³ from words 2e and 2e + 1.",
     lambda out, key, draw: 20 * out.size,
     lambda out, key, draw: out.nbytes,
-    {"float32": 0.0, "float64": 0.0},
+    EXACT,
     ("out",),
 )
-_contract(
+contract(
     "random",
     "philox_normal",
     "out key draw",
@@ -365,24 +307,80 @@ _contract(
     {"float32": 2.0**-22, "float64": 2.0**-51},
     ("out",),
 )
-_contract(
+contract(
     "update",
     "sum_squares",
     "xs",
-    "A list of arrays of any shapes -> of each the sum of its squares in float64, a tuple of Python floats.",
+    "A list of arrays of any shapes -> of each the sum of its squares, a float64 array (len(xs),).",
     lambda xs: 2 * sum(x.size for x in xs),
-    lambda xs: _moved(*xs),
+    lambda xs: moved(*xs),
     {"float32": 1e-13, "float64": 1e-13},
 )
-_contract(
+contract(
+    "update",
+    "clip_norm",
+    "xs sums limit each",
+    "A list of C-contiguous arrays, sum_squares of them, limit > 0; returns None. Scales xs in place by "
+    "limit / norm where limit < norm < ∞; norm = √Σ sums, of all together, or with `each` of each its own.",
+    lambda xs, *rest: sum(x.size for x in xs),
+    lambda xs, *rest: 2 * moved(*xs),
+    UPDATED,
+    ("xs",),
+)
+contract(
+    "update",
+    "clip_value",
+    "xs limit",
+    "A list of C-contiguous arrays, limit > 0; cuts their elements to [−limit, limit] in place, NaN staying; "
+    "returns None.",
+    lambda xs, *rest: sum(x.size for x in xs),
+    lambda xs, *rest: 2 * moved(*xs),
+    EXACT,
+    ("xs",),
+)
+contract(
     "update",
     "adam",
     "params grads ms vs lr beta1 beta2 eps step",
     "Four lists of as many C-contiguous arrays, of one shape where they meet, all of one dtype; updates "
     "params, ms and vs in place, returns None: m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², "
-    "param ← param − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + eps), with t = step counted from 1.",
+    "param ← param − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + eps), with t = step counted from 1; on a "
+    "GPU it may be a cuda.count.Count.",
     lambda params, *rest: 14 * sum(p.size for p in params),
-    lambda params, *rest: 7 * _moved(*params),
-    {"float32": 1e-6, "float64": 1e-14},
+    lambda params, *rest: 7 * moved(*params),
+    UPDATED,
     ("params", "ms", "vs"),
+)
+contract(
+    "update",
+    "sgd",
+    "params grads vs lr momentum",
+    "Lists as adam's; updates params and vs in place, returns None: v ← momentum · v + g, param ← param − lr "
+    "· v. Without momentum vs may be an empty list, and v is g.",
+    lambda params, grads, vs, *rest: (2 + 2 * bool(vs)) * sum(p.size for p in params),
+    lambda params, grads, vs, *rest: (3 + 2 * bool(vs)) * moved(*params),
+    UPDATED,
+    ("params", "vs"),
+)
+contract(
+    "update",
+    "rmsprop",
+    "params grads vs lr rho eps",
+    "Lists as adam's; updates params and vs in place, returns None: v ← rho · v + (1 − rho) g², param ← "
+    "param − lr · g / (√v + eps).",
+    lambda params, *rest: 9 * sum(p.size for p in params),
+    lambda params, *rest: 5 * moved(*params),
+    UPDATED,
+    ("params", "vs"),
+)
+contract(
+    "update",
+    "adagrad",
+    "params grads sums lr eps",
+    "Lists as adam's; updates params and sums in place, returns None: s ← s + g², param ← param − lr · g / "
+    "(√s + eps).",
+    lambda params, *rest: 7 * sum(p.size for p in params),
+    lambda params, *rest: 5 * moved(*params),
+    UPDATED,
+    ("params", "sums"),
 )

@@ -20,6 +20,7 @@ from rawgan import arrays, kernels
 from rawgan.arrays import Array
 from rawgan.engine import Tensor
 from rawgan.engine.tensor import real
+from rawgan.kernels.cuda.count import Count
 from rawgan.kernels.errors import CheckpointError, ConfigError, RawganError
 from rawgan.settings import is_number, number
 
@@ -43,9 +44,12 @@ class Optimizer:
     """Base of the optimisers: a list of parameters, and state arrays beside each of them.
 
     steps: how often each parameter has been moved; one without a gradient is left out of a step.
+    moved: while a step is recorded for a device, how far it has moved since, an int64 array (1,) there: the
+    kernels get `steps` as Counts with it.
     """
 
     slots: tuple[str, ...] = ()  # names of the state arrays
+    moved: Any = None
 
     def __init__(self, params: Iterable[Tensor], lr: float):
         self.params = _listed(type(self).__name__, params)
@@ -80,12 +84,20 @@ class Optimizer:
 
     def _move(self, chosen: list[int]) -> None:
         """Move the parameters of these numbers."""
+        alike: dict[Any, list[int]] = {}  # one call for all of one dtype and count: as a rule, for all
         for i in chosen:
-            p = self.params[i]
-            self._update(p._data, p.grad, self.steps[i] + 1, **self.state[i])
+            alike.setdefault((self.params[i]._data.dtype, self.steps[i] + 1), []).append(i)
+        for (_, step), group in alike.items():
+            params = [self.params[i] for i in group]
+            states = [[self.state[i][slot] for i in group] for slot in self.slots]
+            t = step if self.moved is None else Count(step, self.moved)
+            self._update([p._data for p in params], _gradients(params), t, *states)
 
-    def _update(self, x: Array, g: Array, t: int, **state: Array) -> None:
-        """Move x against its gradient g, in place; t counts the updates of x from 1."""
+    def _update(self, params: list[Array], grads: list[Array], t: Any, *states: list[Array]) -> None:
+        """Move all against their gradients, in place; t, a number or a Count, counts updates from 1.
+
+        states: for each of `slots` its arrays.
+        """
         raise TypeError(f"{type(self).__name__} does not define _update()")
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -134,13 +146,8 @@ class SGD(Optimizer):
         self.slots = ("v",) if momentum else ()
         super().__init__(params, lr)
 
-    def _update(self, x: Array, g: Array, t: int, v: Array = None) -> None:
-        if v is None:
-            x -= self.lr * g
-            return
-        v *= self.momentum
-        v += g
-        x -= self.lr * v
+    def _update(self, params: Any, grads: Any, t: Any, vs: Any = ()) -> None:
+        kernels.sgd(params, grads, list(vs), self.lr, self.momentum)
 
 
 class RMSprop(Optimizer):
@@ -152,10 +159,8 @@ class RMSprop(Optimizer):
         self.rho, self.eps = number("RMSprop: rho", rho, 0.0, 1.0), number("RMSprop: eps", eps, 0.0)
         super().__init__(params, lr)
 
-    def _update(self, x: Array, g: Array, t: int, v: Array) -> None:
-        v *= self.rho
-        v += (1 - self.rho) * (g * g)
-        x -= self.lr * g / (arrays.namespace(v).sqrt(v) + self.eps)
+    def _update(self, params: Any, grads: Any, t: Any, vs: Any) -> None:
+        kernels.rmsprop(params, grads, vs, self.lr, self.rho, self.eps)
 
 
 class Adagrad(Optimizer):
@@ -167,9 +172,8 @@ class Adagrad(Optimizer):
         self.eps = number("Adagrad: eps", eps, 0.0)
         super().__init__(params, lr)
 
-    def _update(self, x: Array, g: Array, t: int, s: Array) -> None:
-        s += g * g
-        x -= self.lr * g / (arrays.namespace(s).sqrt(s) + self.eps)
+    def _update(self, params: Any, grads: Any, t: Any, sums: Any) -> None:
+        kernels.adagrad(params, grads, sums, self.lr, self.eps)
 
 
 class Adam(Optimizer):
@@ -194,24 +198,40 @@ class Adam(Optimizer):
         self.eps = number("Adam: eps", eps, 0.0)
         super().__init__(params, lr)
 
-    def _move(self, chosen: list[int]) -> None:
-        alike: dict[Any, list[int]] = {}  # one call for all of one dtype and count: as a rule, for all
-        for i in chosen:
-            alike.setdefault((self.params[i]._data.dtype, self.steps[i] + 1), []).append(i)
-        for (_, step), group in alike.items():
-            params, grads = ([getattr(self.params[i], name) for i in group] for name in ("_data", "grad"))
-            ms, vs = ([self.state[i][slot] for i in group] for slot in self.slots)
-            kernels.adam(params, grads, ms, vs, self.lr, *self.betas, self.eps, step)
+    def _update(self, params: Any, grads: Any, t: Any, ms: Any, vs: Any) -> None:
+        kernels.adam(params, grads, ms, vs, self.lr, *self.betas, self.eps, t)
 
 
 OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad, "adam": Adam}
 
 
+def _gradients(params: Iterable[Tensor]) -> list[Array]:
+    """The gradients that there are, in C order: what a user has put there need not be."""
+    found = []
+    for p in params:
+        if p.grad is not None:
+            if not p.grad.flags.c_contiguous:
+                p.grad = arrays.contiguous(p.grad)
+            found.append(p.grad)
+    return found
+
+
+def squared_norms(params: Iterable[Tensor]) -> tuple[list[Array], Array]:
+    """The gradients that there are, and Σ g² of each in float64, which stay on their device."""
+    gradients = _gradients(params)
+    return gradients, kernels.sum_squares(gradients)
+
+
 def grad_norms(params: Iterable[Tensor]) -> list[float]:
     """The Euclidean norm of each parameter's gradient (0 where there is none), summed in float64."""
-    gradients = [p.grad for p in _listed("grad_norms", params)]
-    sums = iter(kernels.sum_squares([g for g in gradients if g is not None]))
-    return [0.0 if g is None else math.sqrt(next(sums)) for g in gradients]
+    params = _listed("grad_norms", params)
+    return _norms(params, squared_norms(params)[1])
+
+
+def _norms(params: list[Tensor], sums: Array) -> list[float]:
+    """Of each parameter, in Python's numbers: waits for the device."""
+    norms = map(math.sqrt, arrays.to_numpy(sums).tolist())
+    return [0.0 if p.grad is None else next(norms) for p in params]
 
 
 def _limit(name: str, value: float) -> float:
@@ -227,27 +247,20 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     that is not finite changes nothing.
     """
     max_norm, params = _limit("clip_grad_norm", max_norm), _listed("clip_grad_norm", params)
-    norm = math.sqrt(sum(n * n for n in grad_norms(params)))
-    if max_norm < norm < math.inf:
-        for p in params:
-            if p.grad is not None:
-                p.grad *= max_norm / norm
-    return norm
+    gradients, sums = squared_norms(params)
+    kernels.clip_norm(gradients, sums, max_norm, False)
+    return math.sqrt(sum(arrays.to_numpy(sums).tolist()))
 
 
 def clip_grad_norm_each(params: Iterable[Tensor], max_norm: float) -> list[float]:
     """Scale each gradient so that its own norm is at most `max_norm`; returns the norms before."""
     max_norm, params = _limit("clip_grad_norm_each", max_norm), _listed("clip_grad_norm_each", params)
-    norms = grad_norms(params)
-    for p, norm in zip(params, norms, strict=True):
-        if p.grad is not None and max_norm < norm < math.inf:
-            p.grad *= max_norm / norm
-    return norms
+    gradients, sums = squared_norms(params)
+    kernels.clip_norm(gradients, sums, max_norm, True)
+    return _norms(params, sums)
 
 
 def clip_grad_value(params: Iterable[Tensor], max_abs: float) -> None:
     """Cut every element of every gradient to [−max_abs, max_abs]."""
     max_abs = _limit("clip_grad_value", max_abs)
-    for p in _listed("clip_grad_value", params):
-        if p.grad is not None:
-            p.grad[...] = arrays.namespace(p.grad).clip(p.grad, -max_abs, max_abs)
+    kernels.clip_value(_gradients(_listed("clip_grad_value", params)), max_abs)

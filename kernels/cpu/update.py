@@ -7,6 +7,7 @@ no faster so, 23 and 26.
 """
 
 from functools import cache, lru_cache
+from math import inf, sqrt
 
 import numpy as np
 from numba.np.numpy_support import carray
@@ -18,8 +19,8 @@ from .team import arguments, integers, share, team
 from .vector import address, doubles, floats
 
 PART = 1 << 13
-SUMS, ADAM = range(2)
 ALONE = 1 << 14  # numbers that each thread should have, or a helper costs more than it does
+COLUMNS = 4  # of the table of addresses: the most arrays that an optimiser has for a parameter
 
 
 @summing
@@ -32,9 +33,28 @@ def _sum_squares(xs):
     return total
 
 
+# The rules: up to four arrays, and numbers of their dtype.
+
+
 @jit
-def _adam(ps, gs, ms, vs, rates):
-    rate, old1, new1, old2, new2, correction, eps = rates
+def _scale(xs, numbers):
+    factor = numbers[0]
+    for i in range(xs.size):
+        xs[i] *= factor
+
+
+@jit
+def _cut(xs, numbers):
+    limit = numbers[0]
+    for i in range(xs.size):
+        x = xs[i]
+        low = -limit if x < -limit else x
+        xs[i] = limit if x > limit else low
+
+
+@jit
+def _adam(ps, gs, ms, vs, numbers):
+    rate, old1, new1, old2, new2, correction, eps = numbers
     for i in range(ps.size):
         g = gs[i]
         ms[i] = old1 * ms[i] + new1 * g
@@ -43,34 +63,94 @@ def _adam(ps, gs, ms, vs, rates):
 
 
 @jit
-def _piece(place, column, i, start, stop):
-    """Numbers start ... stop − 1 of an array in row i of the table of addresses."""
-    table = carray(integers(place), (i + 1, 4))
+def _descend(ps, gs, numbers):
+    lr = numbers[0]
+    for i in range(ps.size):
+        ps[i] -= lr * gs[i]
+
+
+@jit
+def _roll(ps, gs, vs, numbers):
+    lr, momentum = numbers
+    for i in range(ps.size):
+        vs[i] = momentum * vs[i] + gs[i]
+        ps[i] -= lr * vs[i]
+
+
+@jit
+def _rooted(ps, gs, vs, numbers):
+    """RMSprop, and with old = fresh = 1 Adagrad."""
+    lr, old, fresh, eps = numbers
+    for i in range(ps.size):
+        g = gs[i]
+        vs[i] = old * vs[i] + fresh * (g * g)
+        ps[i] -= lr * g / (np.sqrt(vs[i]) + eps)
+
+
+# A part of each of them. The words that all threads get are the table of addresses, the parts, the numbers.
+
+
+@jit
+def _piece(words, number, column):
+    """Of the array in a column of part `number`'s row, the numbers from its first to its last."""
+    i, start, stop = carray(integers(words[1]), (number + 1, 3))[number]
+    table = carray(integers(words[0]), (i + 1, COLUMNS))
     return carray(floats(table[i, column] + 4 * start), (stop - start,))
 
 
-def _part(number, place):
-    """A part of Σ x², or of Adam: words are the table, the parts, the sums or rates, and which of the two."""
+def _sum_part(number, place):
     words = arguments(place)
-    i, start, stop = carray(integers(words[1]), (number + 1, 3))[number]
-    first = _piece(words[0], 0, i, start, stop)
-    if words[3] == SUMS:
-        sums = carray(doubles(words[2]), (number + 1,))
-        sums[number] = _sum_squares(first)
-    else:
-        r = carray(floats(words[2]), (7,))
-        _adam(
-            first,
-            _piece(words[0], 1, i, start, stop),
-            _piece(words[0], 2, i, start, stop),
-            _piece(words[0], 3, i, start, stop),
-            (r[0], r[1], r[2], r[3], r[4], r[5], r[6]),
-        )
+    sums = carray(doubles(words[2]), (number + 1,))
+    sums[number] = _sum_squares(_piece(words, number, 0))
+
+
+def _scale_part(number, place):
+    """Each array has a factor of its own."""
+    words = arguments(place)
+    i = carray(integers(words[1]), (number + 1, 3))[number, 0]
+    _scale(_piece(words, number, 0), (carray(floats(words[2]), (i + 1,))[i],))
+
+
+def _cut_part(number, place):
+    words = arguments(place)
+    _cut(_piece(words, number, 0), (carray(floats(words[2]), (1,))[0],))
+
+
+def _adam_part(number, place):
+    words = arguments(place)
+    ps, gs, ms, vs = (
+        _piece(words, number, 0),
+        _piece(words, number, 1),
+        _piece(words, number, 2),
+        _piece(words, number, 3),
+    )
+    r = carray(floats(words[2]), (7,))
+    _adam(ps, gs, ms, vs, (r[0], r[1], r[2], r[3], r[4], r[5], r[6]))
+
+
+def _descend_part(number, place):
+    words = arguments(place)
+    r = carray(floats(words[2]), (1,))
+    _descend(_piece(words, number, 0), _piece(words, number, 1), (r[0],))
+
+
+def _roll_part(number, place):
+    words = arguments(place)
+    ps, gs, vs = _piece(words, number, 0), _piece(words, number, 1), _piece(words, number, 2)
+    r = carray(floats(words[2]), (2,))
+    _roll(ps, gs, vs, (r[0], r[1]))
+
+
+def _rooted_part(number, place):
+    words = arguments(place)
+    ps, gs, vs = _piece(words, number, 0), _piece(words, number, 1), _piece(words, number, 2)
+    r = carray(floats(words[2]), (4,))
+    _rooted(ps, gs, vs, (r[0], r[1], r[2], r[3]))
 
 
 @cache
-def _entry():
-    return entry(_part)
+def _entry(part):
+    return entry(part)
 
 
 @jit
@@ -85,15 +165,28 @@ def _parts(sizes: tuple[int, ...]) -> tuple[np.ndarray, int]:
     return np.array(cuts, np.int64).reshape(-1, 3), min(len(cuts), sum(sizes) // ALONE)
 
 
-def _run(which, rows, sizes, numbers):
+def _run(part, rows, numbers):
     """All parts of float32 arrays, of each row's as many as it takes."""
-    table = np.empty((len(sizes), 4), np.int64)
+    sizes = tuple([row[0].size for row in rows])
+    table = np.empty((len(sizes), COLUMNS), np.int64)
     for i, row in enumerate(rows):
-        _row(table, i, *row)
+        _row(table, i, *row, *[row[0]] * (COLUMNS - len(row)))
     parts, threads = _parts(sizes)
-    words = np.array([location(table), location(parts), location(numbers), which], np.int64)
+    words = np.array([location(table), location(parts), location(numbers)], np.int64)
     with team().crew(threads) as (board, helpers):
-        share(board, _entry(), words, len(parts), helpers)
+        share(board, _entry(part), words, len(parts), helpers)
+
+
+def _move(rule, part, lists, numbers):
+    """A rule over the arrays of some lists, side by side."""
+    rows = [[x.reshape(-1) for x in row] for row in zip(*lists, strict=True)]
+    if not rows:
+        return
+    if rows[0][0].dtype == np.float32:
+        _run(part, rows, np.array(numbers, np.float32))
+    else:
+        for row in rows:
+            rule(*row, tuple(map(float, numbers)))
 
 
 def _sum(x):
@@ -109,23 +202,54 @@ def _sum(x):
 def sum_squares(xs):
     """See CONTRACTS["sum_squares"]."""
     if not all(x.dtype == np.float32 and x.flags.c_contiguous for x in xs):
-        return tuple(map(_sum, xs))
-    sizes = tuple([x.size for x in xs])
-    sums = np.empty(len(_parts(sizes)[0]))
-    _run(SUMS, [(x.reshape(-1),) * 4 for x in xs], sizes, sums)
-    totals = [0.0] * len(xs)
-    for (i, _, _), total in zip(_parts(sizes)[0].tolist(), sums.tolist(), strict=True):
-        totals[i] += total
-    return tuple(totals)
+        return np.array([_sum(x) for x in xs])
+    parts, _ = _parts(tuple([x.size for x in xs]))
+    if not len(parts):
+        return np.zeros(len(xs))
+    sums = np.empty(len(parts))
+    _run(_sum_part, [[x.reshape(-1)] for x in xs], sums)
+    return np.bincount(parts[:, 0], sums, len(xs))
+
+
+def clip_norm(xs, sums, limit, each):
+    """See CONTRACTS["clip_norm"]."""
+    found = sums.tolist()
+    norms = map(sqrt, found if each else [sum(found)] * len(xs))
+    clipped = [(x, limit / norm) for x, norm in zip(xs, norms, strict=True) if limit < norm < inf]
+    single = [(x, factor) for x, factor in clipped if x.dtype == np.float32]
+    if single:
+        factors = np.array([factor for _, factor in single], np.float32)
+        _run(_scale_part, [[x.reshape(-1)] for x, _ in single], factors)
+    for x, factor in clipped:
+        if x.dtype != np.float32:
+            x *= factor
+
+
+def clip_value(xs, limit):
+    """See CONTRACTS["clip_value"]."""
+    for dtype in (np.float32, np.float64):
+        _move(_cut, _cut_part, [[x for x in xs if x.dtype == dtype]], (limit,))
 
 
 def adam(params, grads, ms, vs, lr, beta1, beta2, eps, step):
     """See CONTRACTS["adam"]."""
-    dtype = params[0].dtype
     rates = lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, 1 / (1 - beta2**step), eps
-    rows = [[x.reshape(-1) for x in row] for row in zip(params, grads, ms, vs, strict=True)]
-    if dtype == np.float32:
-        _run(ADAM, rows, tuple([p.size for p in params]), np.array(rates, dtype))
+    _move(_adam, _adam_part, [params, grads, ms, vs], rates)
+
+
+def sgd(params, grads, vs, lr, momentum):
+    """See CONTRACTS["sgd"]."""
+    if vs:
+        _move(_roll, _roll_part, [params, grads, vs], (lr, momentum))
     else:
-        for row in rows:
-            _adam(*row, tuple(map(float, rates)))
+        _move(_descend, _descend_part, [params, grads], (lr,))
+
+
+def rmsprop(params, grads, vs, lr, rho, eps):
+    """See CONTRACTS["rmsprop"]."""
+    _move(_rooted, _rooted_part, [params, grads, vs], (lr, rho, 1 - rho, eps))
+
+
+def adagrad(params, grads, sums, lr, eps):
+    """See CONTRACTS["adagrad"]."""
+    _move(_rooted, _rooted_part, [params, grads, sums], (lr, 1.0, 1.0, eps))

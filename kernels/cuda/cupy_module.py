@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DeviceError
-from .program import Program
+from .program import Listed, Program
 
 OPTIONS = ("--std=c++17", "-fmad=true")  # CuPy adds -ftz=true: float32 below 1.2e-38 is 0
 UNASKED = 48 << 10  # bytes of dynamic shared memory that a kernel may have without asking
@@ -93,4 +93,6 @@ def compiled(program: Program, number: int) -> Callable[..., None]:
 
 def _argument(value: Any) -> Any:
     """A value as CuPy passes it: no array is the address 0, and one element of NumPy's goes by value."""
+    if isinstance(value, Listed):
+        return value.words(lambda array: array.data.ptr)
     return 0 if value is None else value

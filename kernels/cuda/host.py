@@ -29,7 +29,7 @@ import numpy as np
 
 from ..errors import DeviceError
 from . import recording
-from .program import Program
+from .program import Listed, Program
 
 HEADERS = Path(__file__).parent / "host"
 FLAGS = ["-std=c++17", "-O2", "-fPIC", "-shared", "-w", "-fno-strict-aliasing", "-ffp-contract=off"]
@@ -289,7 +289,9 @@ def compiled(program: Program) -> Callable[..., None]:
 
 
 def _place(value: Any) -> Any:
-    """An argument in memory: an address, or a number's bytes."""
+    """An argument in memory: an address, or the bytes of a number or a list."""
+    if isinstance(value, Listed):
+        value = value.words(lambda array: array.ctypes.data)[0]
     if value is None or isinstance(value, np.ndarray):
         return ctypes.c_void_p(None if value is None else value.ctypes.data)
     return ctypes.create_string_buffer(value.tobytes(), value.nbytes)

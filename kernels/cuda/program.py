@@ -5,7 +5,8 @@
 
 A kernel in the file is `__global__ void name(...)`, or `template <class T>` of one, which exists for float
 and double. Its parameters, read here, are the only description of it: CuPy would pass a Python number as 8
-bytes whatever the kernel takes, and any array as an address. A pointer named `..._or_null` may be None.
+bytes whatever the kernel takes, and any array as an address. A pointer named `..._or_null` may be None. A
+`List<T*>`, `List<const T*>` or `List<int>` (lists.cuh) takes a list of up to LISTED arrays or numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,19 +39,25 @@ _KERNEL = re.compile(
     r"void\s+(?:__launch_bounds__\([^)]*\)\s+)?(?P<name>\w+)\s*\((?P<parameters>[^)]*)\)"
 )
 _PARAMETER = re.compile(
-    r"(?P<const>const\s+)?(?P<type>[\w ]+?)\s*(?P<pointer>\*)?\s*(?:__restrict__\s+)?(?P<name>\w+)"
+    r"(?P<listed>List<)?(?P<const>const\s+)?(?P<type>[\w ]+?)\s*(?P<pointer>\*)?\s*(?(listed)>\s*)"
+    r"(?:__restrict__\s+)?(?P<name>\w+)"
 )
+LISTED = 64  # as in lists.cuh: all arguments of a launch have room in 4 KB
 MOST = (2**31 - 1, 65535, 65535)  # blocks along each axis of a grid
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """code: the type as in NumPy ("f4", "i8"), or "T", the template's. written: a pointer, not to const."""
+    """code: the type as in NumPy ("f4", "i8"), or "T", the template's. written: a pointer, not to const.
+
+    listed: a List of those.
+    """
 
     name: str
     code: str
     pointer: bool
     written: bool
+    listed: bool
 
     @property
     def optional(self) -> bool:
@@ -70,9 +77,25 @@ class Kernel:
         return f"{self.name}<{INSTANCES[code]}>" if self.templated else self.name
 
     def signature(self, code: str) -> str:
-        """The parameters as the compiler describes them to `host.py`: "*f4,i8,"."""
+        """The parameters as the compiler describes them to `host.py`: "*f4,i8,", a List as "*f4[64],"."""
         codes = (code if p.code == "T" else p.code for p in self.parameters)
-        return "".join(f"{'*' * p.pointer}{c}," for p, c in zip(self.parameters, codes, strict=True))
+        many = f"[{LISTED}]"
+        return "".join(
+            f"{'*' * p.pointer}{c}{many * p.listed}," for p, c in zip(self.parameters, codes, strict=True)
+        )
+
+
+class Listed(NamedTuple):
+    """What a List is given: its arrays, or its numbers, which are of `dtype`."""
+
+    items: list[Any]
+    dtype: np.dtype
+
+    def words(self, address: Callable[[Any], int]) -> np.ndarray:
+        """The struct, filled up with zeros, as one element: so CuPy passes it by value."""
+        words = np.zeros(LISTED, self.dtype)
+        words[: len(self.items)] = [x if isinstance(x, np.generic) else address(x) for x in self.items]
+        return words.view(f"V{words.nbytes}")
 
 
 def read(text: str) -> dict[str, Kernel]:
@@ -93,7 +116,8 @@ def _parameter(words: str) -> Parameter:
     if match is None or match["type"] not in {*TYPES, "T"}:
         raise ValueError(f"{words!r} is not a parameter that the launcher knows how to pass")
     pointer = bool(match["pointer"])
-    return Parameter(match["name"], TYPES.get(match["type"], "T"), pointer, pointer and not match["const"])
+    written, listed = pointer and not match["const"], bool(match["listed"])
+    return Parameter(match["name"], TYPES.get(match["type"], "T"), pointer, written, listed)
 
 
 class Program:
@@ -188,28 +212,40 @@ def _passed(kernel: Kernel, code: str, arguments: tuple[Any, ...]) -> tuple[list
     for parameter, value in zip(kernel.parameters, arguments, strict=True):
         wanted = np.dtype(code if parameter.code == "T" else parameter.code)
         what = f"{kernel.name}: {parameter.name}"
-        if not parameter.pointer:
-            values.append(_number(what, wanted, value))
-            continue
-        if value is None and parameter.optional:
-            values.append(None)
-            continue
-        device = device_of(value)
-        if value is None or device is None:
-            raise DeviceError(f"{what} takes an array on the device, got {type(value).__name__}")
-        if value.dtype != wanted:
-            raise DTypeError(f"{what} takes {wanted}, got an array of {value.dtype}")
-        if not value.flags.c_contiguous:
-            raise ShapeError(
-                f"{what} takes a C-contiguous array, got strides {value.strides} of shape {value.shape}"
-            )
-        if parameter.written and not getattr(value.flags, "writeable", True):
-            raise ShapeError(f"{what} is written, and the array is read-only")
-        devices.add(device)
-        values.append(value)
+        given = value if parameter.listed else [value]
+        if not isinstance(given, list) or len(given) > LISTED:
+            got = f"{len(given)} of them" if isinstance(given, list) else type(given).__name__
+            raise ShapeError(f"{what} takes a list of up to {LISTED}, got {got}")
+        for x in given:
+            if not parameter.pointer:
+                values.append(_number(what, wanted, x))
+            elif x is None and parameter.optional:
+                values.append(None)
+            else:
+                devices.add(_home(what, wanted, parameter.written, x))
+                values.append(x)
+        if parameter.listed:
+            start = len(values) - len(given)
+            values[start:] = [Listed(values[start:], np.dtype("u8") if parameter.pointer else wanted)]
     if len(devices) != 1:
         raise DeviceError(f"{kernel.name}: arrays on one device are wanted, got {sorted(devices) or 'none'}")
     return values, devices.pop()
+
+
+def _home(what: str, wanted: np.dtype, written: bool, array: Any) -> str:
+    """The device of an array that a kernel can take."""
+    device = device_of(array)
+    if array is None or device is None:
+        raise DeviceError(f"{what} takes an array on the device, got {type(array).__name__}")
+    if array.dtype != wanted:
+        raise DTypeError(f"{what} takes {wanted}, got an array of {array.dtype}")
+    if not array.flags.c_contiguous:
+        raise ShapeError(
+            f"{what} takes a C-contiguous array, got strides {array.strides} of shape {array.shape}"
+        )
+    if written and not getattr(array.flags, "writeable", True):
+        raise ShapeError(f"{what} is written, and the array is read-only")
+    return device
 
 
 def _number(what: str, wanted: np.dtype, value: Any) -> np.generic:

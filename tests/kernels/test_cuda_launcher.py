@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from rawgan.kernels.cuda import activation, host
-from rawgan.kernels.cuda.program import FOLDER, Program, read
+from rawgan.kernels.cuda.program import FOLDER, LISTED, Listed, Program, read
 from rawgan.kernels.errors import DeviceError, DTypeError, ShapeError
 
 pytestmark = pytest.mark.skipif(not host.has_compiler(), reason="needs a C++ compiler")
 DEVICE = (FOLDER / "device.cuh").read_text()
+LISTS = (FOLDER / "lists.cuh").read_text()
 
 
 def planted(code):
@@ -33,6 +34,21 @@ def test_parameters_are_read_in_the_source():
     assert kernels["b"].signature("f4") == "*u4,u8,"
     with pytest.raises(ValueError, match="'float4 x' is not a parameter"):
         read("__global__ void c(float4 x) {}")
+
+
+def test_lists_are_read_in_the_source():
+    kernels = read(
+        "template <class T> __global__ void f(List<const T*> xs, List<T*> ys, List<long long> sizes) {}"
+    )
+    assert kernels["f"].signature("f8") == f"*f8[{LISTED}],*f8[{LISTED}],i8[{LISTED}],"
+    assert [(p.pointer, p.written, p.listed) for p in kernels["f"].parameters] == [
+        (True, False, True),
+        (True, True, True),
+        (False, False, True),
+    ]
+    for words in ("List<float4*> x", "List<float* x", "float*> x", "Other<float*> x"):
+        with pytest.raises(ValueError, match="is not a parameter"):
+            read(f"__global__ void c({words}) {{}}")
 
 
 REFUSED = {
@@ -73,6 +89,76 @@ def test_what_is_written_must_be_writable_and_what_is_launched_must_fit():
             activation.PROGRAM("leaky_relu", np.float32, grid, block, x, floats(8), 0.1, 8)
     with pytest.raises(DTypeError, match="exists for float32 and float64, got int32"):
         activation.PROGRAM("leaky_relu", np.int32, 1, 32, x, x, 0.1, 8)
+
+
+SCALED = (
+    LISTS
+    + """
+template <class T>
+__global__ void scaled(List<const T*> xs, List<T*> ys, List<int> sizes, T factor) {
+    int i = blockIdx.x;
+    for (int j = threadIdx.x; j < sizes[i]; j += blockDim.x) ys[i][j] = factor * xs[i][j];
+}"""
+)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lists_go_by_value(dtype):
+    """Each array by its own address, and each number at its own place; what is not used stays 0."""
+    program = planted(SCALED)
+    for count in (1, 3, LISTED):
+        xs, ys = ([floats(n + 1, dtype) + i for n in range(count)] for i in (0, 100))
+        program("scaled", dtype, count, 32, xs, ys, [x.size for x in xs], 3.0)
+        for x, y in zip(xs, ys, strict=True):
+            np.testing.assert_array_equal(np.asarray(y), 3 * np.asarray(x))
+
+
+LISTS_REFUSED = {
+    "a list too long": (ShapeError, f"xs takes a list of up to {LISTED}, got {LISTED + 1}", [floats(1)] * 65),
+    "no list": (ShapeError, "xs takes a list of up to 64, got HostArray", floats(3)),
+    "a dtype": (DTypeError, "xs takes float32, got an array of float64", [floats(1), floats(1, float)]),
+    "strides": (ShapeError, "xs takes a C-contiguous array", [floats(1), floats(6)[::2]]),
+    "a CPU's array": (DeviceError, "xs takes an array on the device", [np.ones(1, np.float32)]),
+    "None": (DeviceError, "xs takes an array on the device, got None", [None]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LISTS_REFUSED)
+def test_what_a_list_holds_is_checked_like_the_rest(case):
+    kind, words, xs = LISTS_REFUSED[case]
+    with pytest.raises(kind, match=f"scaled: {words}"):
+        planted(SCALED)("scaled", np.float32, 1, 32, xs, [floats(1)], [1], 3.0)
+
+
+def test_what_a_list_writes_must_be_writable_and_its_numbers_must_fit():
+    fixed = floats(1)
+    fixed.flags.writeable = False
+    program = planted(SCALED)
+    program("scaled", np.float32, 1, 32, [fixed], [floats(1)], [1], 3.0)
+    for ys, sizes, kind, words in (
+        ([fixed], [1], ShapeError, "ys is written, and the array is read-only"),
+        ([floats(1)], [2**31], ShapeError, "sizes takes int32, which cannot hold"),
+        ([floats(1)], [1.0], DTypeError, "sizes takes a whole number"),
+    ):
+        with pytest.raises(kind, match=f"scaled: {words}"):
+            program("scaled", np.float32, 1, 32, [floats(1)], ys, sizes, 3.0)
+
+
+def test_a_list_of_another_length_than_the_launchers_is_refused():
+    program = planted(SCALED.replace(f"LISTED = {LISTED}", f"LISTED = {LISTED // 2}"))
+    with pytest.raises(DeviceError, match=r"scaled takes \*f4\[32\].* and is read as \*f4\[64\]"):
+        program("scaled", np.float32, 1, 32, [floats(1)], [floats(1)], [1], 3.0)
+
+
+def test_a_list_is_one_element_of_bytes_for_cupy():
+    """Only then does it pass a NumPy array by value."""
+    arrays = [floats(2), floats(3)]
+    words = Listed(arrays, np.dtype("u8")).words(lambda array: array.ctypes.data)
+    assert (words.size, words.nbytes) == (1, 8 * LISTED)
+    assert words.view("u8").tolist() == [x.ctypes.data for x in arrays] + [0] * (LISTED - 2)
+    numbers = Listed([np.int32(5), np.int32(-1)], np.dtype("i4")).words(id)
+    assert (numbers.size, numbers.nbytes) == (1, 4 * LISTED)
+    assert numbers.view("i4")[:3].tolist() == [5, -1, 0]
 
 
 def test_an_empty_grid_launches_nothing():

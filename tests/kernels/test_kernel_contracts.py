@@ -157,6 +157,10 @@ def _next(key, function, /, **arguments):
     return function(**{**arguments, key: (arguments[key] + 1) % 2**64})
 
 
+def _negative(key, function, /, **arguments):
+    return function(**{**arguments, key: not arguments[key]})
+
+
 def _late(function, /, **arguments):
     return function(**{**arguments, "step": arguments["step"] + 1})
 
@@ -189,6 +193,16 @@ MUTANTS = {
     "philox_uniform, next draw": ("philox_uniform", partial(_next, "draw")),
     "adam, step": ("adam", _late),
     "adam, eps": ("adam", partial(_changed, "eps", 1e4)),
+    "sum_squares, scaled": ("sum_squares", _scaled),
+    "clip_norm, limit": ("clip_norm", partial(_changed, "limit", 1.001)),
+    "clip_norm, each or all": ("clip_norm", partial(_negative, "each")),
+    "clip_value, limit": ("clip_value", partial(_changed, "limit", 1.001)),
+    "sgd, momentum": ("sgd", partial(_changed, "momentum", 1.001)),
+    "sgd, lr": ("sgd", partial(_changed, "lr", 1.001)),
+    "rmsprop, rho": ("rmsprop", partial(_changed, "rho", 1.001)),
+    "rmsprop, eps": ("rmsprop", partial(_changed, "eps", 1e4)),
+    "adagrad, lr": ("adagrad", partial(_changed, "lr", 1.001)),
+    "adagrad, eps": ("adagrad", partial(_changed, "eps", 1e6)),
 }
 
 

@@ -228,6 +228,17 @@ REFUSED = [
     ("adam", ([f4(3)], [f4(3), f4(3)], [f4(3)], [f4(3)], 1, 0, 0, 1, 1), ShapeError, "1 params, 2 grads"),
     ("adam", ([], [], [], [], 1, 0, 0, 1, 1), ShapeError, "at least one"),
     ("adam", ([f4(3)] * 2, [f4(3)] * 2, [f4(3)] * 2, [f4(3), f8(3)], 1, 0, 0, 1, 1), DTypeError, "float64"),
+    ("clip_norm", ([f4(3)], f8(2), 1.0, False), ShapeError, r"sums \(2,\) of float64 for 1 arrays"),
+    ("clip_norm", ([f4(3)], f4(1), 1.0, False), ShapeError, "sums .* of float32"),
+    ("clip_norm", ([f4(6)[::2]], f8(1), 1.0, False), ShapeError, "C-contiguous"),
+    ("clip_norm", ([f4(3)], f8(1), 0.0, False), ConfigError, "limit 0"),
+    ("clip_value", ([words(3)], 1.0), DTypeError, "uint32"),
+    ("clip_value", ([f4(6)[::2]], 1.0), ShapeError, "C-contiguous"),
+    ("clip_value", ([f4(3)], np.nan), ConfigError, "limit nan"),
+    ("sgd", ([f4(3)], [f4(3)], [], 0.1, 0.9), ShapeError, "1 params, 1 grads, 0 vs"),
+    ("sgd", ([f4(3)], [f4(3)], [f4(4)], 0.1, 0.9), ShapeError, r"v \(4,\)"),
+    ("rmsprop", ([f4(3)], [f8(3)], [f4(3)], 0.1, 0.9, 0), DTypeError, "float64"),
+    ("adagrad", ([f4(3)], [f4(3)], [f4(6)[::2]], 0.1, 0), ShapeError, "C-contiguous"),
 ]
 
 

@@ -107,12 +107,28 @@ int run(void (*kernel)(A...), const unsigned* grid, const unsigned* block, size_
     return launch(grid, block, shared, seed, thread, &call);
 }
 
-// The parameters as the compiler sees them, "*f4,i8,": what the launcher read in the source must be the same.
-template <class T>
+// What a parameter holds: itself, or a List of `many`.
+template <class P>
+struct Held {
+    using T = P;
+    static constexpr size_t many = 0;
+};
+template <template <class> class L, class V>
+struct Held<L<V>> {
+    using T = V;
+    static constexpr size_t many = sizeof(L<V>) / sizeof(V);
+};
+
+// The parameters as the compiler sees them, "*f4,i8[64],": what the launcher read in the source must be the same.
+template <class P>
 void describe(char* text) {
+    using T = typename Held<P>::T;
     using V = std::remove_cv_t<std::remove_pointer_t<T>>;
     char kind = std::is_floating_point_v<V> ? 'f' : std::is_signed_v<V> ? 'i' : 'u';
-    sprintf(text + strlen(text), "%s%c%zu,", std::is_pointer_v<T> ? "*" : "", kind, sizeof(V));
+    text += strlen(text);
+    text += sprintf(text, "%s%c%zu", std::is_pointer_v<T> ? "*" : "", kind, sizeof(V));
+    if (Held<P>::many) text += sprintf(text, "[%zu]", Held<P>::many);
+    sprintf(text, ",");
 }
 template <class... A>
 const char* parameters(void (*)(A...)) {
