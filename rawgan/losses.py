@@ -113,12 +113,13 @@ class Objective:
         """G's loss on D's outputs for fake examples."""
         return self.game.generator(_tensor(fake))
 
-    def verdict(self, outputs: Any) -> float:
-        """D's mean answer: a probability of being real for the cross-entropy games, else its raw score."""
+    def verdict(self, outputs: Any) -> arrays.Array:
+        """D's mean answer, of no axes: a probability of being real for the cross-entropy games, else its
+        raw score."""
         values = raw(outputs)
         if not self.probabilities and OBJECTIVES[self.name][1] is not None:
             values = ops.sigmoid(values)
-        return float(values.mean())
+        return values.mean()
 
 
 def adversarial(name: str, probabilities: bool = False) -> Objective:

@@ -7,12 +7,13 @@ and put back, and equal states make equal steps, bit for bit.
 from __future__ import annotations
 
 import contextlib
-import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from rawgan import arrays, nn, optim, rng
+from rawgan import arrays, kernels, nn, optim, rng
 from rawgan.engine import Tensor, no_grad
 from rawgan.kernels.errors import CheckpointError, NonFiniteError, ShapeError
 from rawgan.losses import adversarial
@@ -20,6 +21,8 @@ from rawgan.recipes import Recipe
 from rawgan.recipes.base import PLAYERS
 from rawgan.settings import number
 from rawgan.training.anomaly import check_finite
+
+Report = Callable[[str, dict[str, arrays.Array], Callable[[], Tensor]], None]
 
 
 class Trainer:
@@ -62,30 +65,58 @@ class Trainer:
     def step(self) -> dict[str, float]:
         """Update D `d_steps` times and G once; returns the row of the history.
 
+        Raises NonFiniteError, before the player at fault is updated, where a loss or gradient is not finite.
+        """
+        row: dict[str, float] = {}
+
+        def check(player: str, values: dict[str, arrays.Array], again: Callable[[], Tensor]) -> None:
+            numbers = {name: arrays.to_numpy(value).item() for name, value in values.items()}
+            try:
+                check_finite(self.steps + 1, player, numbers, again)
+            except NonFiniteError as error:
+                outside = any(bool(((v < 0) | (v > 1)).any()) for v in self._verdicts)
+                if self.objective.probabilities and outside:
+                    raise NonFiniteError(
+                        f"{error}. D gives values outside [0, 1], which this objective takes as "
+                        "probabilities: end it with nn.Sigmoid() or set d_probabilities=False"
+                    ) from None
+                raise
+            row.update(numbers)
+
+        first = self.steps * self.recipe.d_steps
+        self.play(lambda turn: self.real_batch(first + turn), check)
+        self.steps += 1
+        return {"step": self.steps, **row}
+
+    def play(self, real: Callable[[int], arrays.Array], report: Report) -> None:
+        """All that a step computes; no value is read back here, so that it can be recorded (replays.py).
+
+        real: D's turn, counted from 0 -> its batch, on the device. report: called in each turn, before the
+        update, with the player, what is written down of the turn as arrays of no axes, and a function that
+        repeats the forward pass exactly and returns the loss.
+
         The last fake batch serves both players, as in Radford et al.'s training: D sees it cut off from the
-        tape, G learns through it. Raises NonFiniteError, before the player at fault is updated, where a loss
-        or gradient is not finite.
+        tape, G learns through it.
         """
         # NumPy's warnings tell less than the NonFiniteError that follows, and come for harmless values too.
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")
         with arrays.use_device(self.device), rng.use_generator(self.layers), quiet:
             for turn in range(self.recipe.d_steps):
                 last = turn == self.recipe.d_steps - 1
-                real = self.real_batch(self.steps * self.recipe.d_steps + turn)
+                batch = real(turn)
                 z = self.noise.normal((self.recipe.batch_size, self.recipe.noise))
                 before = self.layers.state()
                 with contextlib.nullcontext() if last else no_grad():
                     fake = self.generator(z)
-                if fake.shape != real.shape:
+                if fake.shape != batch.shape:
                     raise ShapeError(
-                        f"the generator makes {fake.shape} of noise {z.shape}, the data is {real.shape}; "
+                        f"the generator makes {fake.shape} of noise {z.shape}, the data is {batch.shape}; "
                         "end it with nn.Reshape(...)"
                     )
-                d_row = self._turn("discriminator", lambda f, r=real: self._d_loss(r, f), fake, z, before)
+                d_losses = partial(self._d_loss, batch)
+                self._turn("discriminator", d_losses, fake, z, before, report)
             with nn.frozen(self.discriminator):
-                g_row = self._turn("generator", self._g_loss, fake, z, before)
-        self.steps += 1
-        return {"step": self.steps, **d_row, **g_row}
+                self._turn("generator", self._g_loss, fake, z, before, report)
 
     def real_batch(self, number: int) -> arrays.Array:
         """Batch `number` of the data on the device, in the range of the recipe."""
@@ -93,12 +124,12 @@ class Trainer:
         batch = self.source.batch_for(number, recipe.batch_size, self.data_key, recipe.low, recipe.high)
         return arrays.asarray(batch, "float32", self.device)
 
-    def _d_loss(self, real: arrays.Array, fake: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def _d_loss(self, real: arrays.Array, fake: Tensor) -> tuple[Tensor, dict[str, arrays.Array]]:
         on_real, on_fake = self._judge(real), self._judge(fake.detach())
         loss = self.objective.discriminator(on_real, on_fake)
         return loss, {"d_real": self.objective.verdict(on_real), "d_fake": self.objective.verdict(on_fake)}
 
-    def _g_loss(self, fake: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def _g_loss(self, fake: Tensor) -> tuple[Tensor, dict[str, arrays.Array]]:
         return self.objective.generator(self._judge(fake)), {}
 
     def _judge(self, items: Any) -> Tensor:
@@ -113,17 +144,24 @@ class Trainer:
         return outputs
 
     def _turn(
-        self, player: str, losses: Any, fake: Tensor, z: arrays.Array, before: dict
-    ) -> dict[str, float]:
+        self,
+        player: str,
+        losses: Callable[[Tensor], tuple[Tensor, dict[str, arrays.Array]]],
+        fake: Tensor,
+        z: arrays.Array,
+        before: dict,
+        report: Report,
+    ) -> None:
         """One player's loss, gradients, clipping and update."""
         optimizer = self.optimizers[player]
         optimizer.zero_grad()
         self._verdicts.clear()
         mine = self.layers.state()
-        loss, row = losses(fake)
+        loss, values = losses(fake)
         loss.backward()
-        norm = math.hypot(*optim.grad_norms(optimizer.params))
-        row |= {f"{player[0]}_loss": loss.item(), f"{player[0]}_grad_norm": norm}
+        gradients, sums = optim.squared_norms(optimizer.params)
+        norm = arrays.namespace(sums).sqrt(sums.sum())
+        values |= {f"{player[0]}_loss": loss.data, f"{player[0]}_grad_norm": norm}
 
         def again() -> Tensor:  # the same forward pass, for whoever looks for the first bad value
             self.layers.set_state(before)
@@ -131,29 +169,23 @@ class Trainer:
             self.layers.set_state(mine)
             return losses(remade)[0]
 
-        try:
-            check_finite(self.steps + 1, player, row, again)
-        except NonFiniteError as error:
-            outside = any(bool(((v < 0) | (v > 1)).any()) for v in self._verdicts)
-            if self.objective.probabilities and outside:
-                raise NonFiniteError(
-                    f"{error}. D gives values outside [0, 1], which this objective takes as probabilities: "
-                    "end it with nn.Sigmoid() or set d_probabilities=False"
-                ) from None
-            raise
-        self._clip(player, optimizer.params)
+        report(player, values, again)
+        self._clip(player, gradients, sums)
         optimizer.step()
-        return row
 
-    def _clip(self, player: str, parameters: list[Tensor]) -> None:
-        for key, clip in (
-            ("clip_value", optim.clip_grad_value),
-            ("clip_norm_each", optim.clip_grad_norm_each),
-            ("clip_norm", optim.clip_grad_norm),
-        ):
-            limit = self.recipe.for_player(key, player)
-            if limit is not None:
-                clip(parameters, limit)
+    def _clip(self, player: str, gradients: list[arrays.Array], sums: arrays.Array) -> None:
+        """In place; sums: Σ g² of each gradient."""
+        limit = self.recipe.for_player("clip_value", player)
+        if limit is not None:
+            kernels.clip_value(gradients, limit)
+            sums = kernels.sum_squares(gradients)
+        limit = self.recipe.for_player("clip_norm_each", player)
+        if limit is not None:
+            kernels.clip_norm(gradients, sums, limit, True)
+            sums = kernels.sum_squares(gradients)
+        limit = self.recipe.for_player("clip_norm", player)
+        if limit is not None:
+            kernels.clip_norm(gradients, sums, limit, False)
 
     def generate(self, z: arrays.Array) -> np.ndarray:
         """G's output for noise, as after training (running statistics, no dropout): pictures in [0, 1]."""
