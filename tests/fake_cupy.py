@@ -7,8 +7,10 @@ is refused while another is current; NumPy's arrays meet none of these; an index
 each allocation has a limit. Kernels are compiled and run as those of "cuda-sim" are.
 """
 
+import contextlib
 import re
 import types
+from functools import partial
 
 import numpy as np
 
@@ -25,6 +27,10 @@ class OutOfMemoryError(MemoryError):
     pass
 
 
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
 class State:
     """What the machine has, which GPU is current, and what was asked of it."""
 
@@ -36,6 +42,7 @@ class State:
         self.awaited = []  # GPUs that somebody waited for
         self.launched = []  # (GPU, kernel)
         self.allowed = {}  # (GPU, kernel) -> bytes of dynamic shared memory
+        self.capture = None  # what a graph will do, while one is captured: nothing of it is done meanwhile
 
 
 STATE = State(0, "90")
@@ -87,10 +94,11 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return types.SimpleNamespace(c_contiguous=flags.c_contiguous, f_contiguous=flags.f_contiguous)
 
     def get(self):
+        refuse_in_capture()
         return self._values.copy(order="A")
 
     def item(self):
-        return self._values.item()
+        return self.get().item()
 
     def __array__(self, *args, **kwargs):
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
@@ -108,10 +116,10 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return (self[i] for i in range(len(self)))
 
     def __bool__(self):
-        return bool(self._values)
+        return bool(self.get())
 
     def __float__(self):
-        return float(self._values)
+        return float(self.get())
 
     def __getitem__(self, index):
         return done(
@@ -122,7 +130,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         def store(values, value, index):
             values[index] = value
 
-        done(store, (self, value, plain(wrapped(self.shape, index))), {}, indexing=True)
+        done(store, (self, value, plain(wrapped(self.shape, index))), {}, indexing=True, in_place=True)
 
 
 for _name in SHAPE_ONLY:
@@ -150,7 +158,7 @@ def wrapped(shape, index):
             part = np.asarray(part)
         if isinstance(part, ndarray | np.ndarray) and part.dtype.kind in "iu":
             number = getattr(getattr(part, "data", None), "device_id", STATE.current)
-            parts[i] = ndarray(np.mod(plain(part), shape[places[i]]), number)
+            parts[i] = ndarray(np.asarray(np.mod(plain(part), shape[places[i]])), number)
     return tuple(parts) if isinstance(index, tuple) else parts[0]
 
 
@@ -174,28 +182,45 @@ def allocated(size):
         raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: 0 bytes).")
 
 
-def done(function, args, kwargs, indexing=False):
+def refuse_in_capture():
+    if STATE.capture is not None:
+        raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: operation not permitted in a capture")
+
+
+def again(function, result):
+    result[...] = function()
+
+
+def done(function, args, kwargs, indexing=False, in_place=False):
     """The function of NumPy on arrays of the current GPU."""
     given = [*among(args), *among([*kwargs.values()])]
     if not indexing and any(isinstance(x, np.ndarray) for x in given):
         raise TypeError("Unsupported type <class 'numpy.ndarray'>")
     given = [x for x in given if isinstance(x, ndarray)]
     out = kwargs.get("out")
-    result = function(*plain(args), **plain(kwargs))
-    if out is not None:
+    call = partial(function, *plain(args), **plain(kwargs))
+    if out is not None or in_place:
         refuse_others(given)
+        (call if STATE.capture is None else partial(STATE.capture.append, call))()
         return out[0] if isinstance(out, tuple) else out
+    result = call()
     if not isinstance(result, np.ndarray | np.generic):
-        if result is None:
-            refuse_others(given)
         return result
     result = np.asarray(result)
     for x in given:
         if result.size and np.may_share_memory(result, x._values):
             return ndarray(result, x.data.device_id)  # a view
     refuse_others(given)
-    allocated(result.nbytes)
-    return ndarray(result, STATE.current)
+    return placed(result, call)
+
+
+def placed(values, call):
+    """The new array of values on the current GPU; while a graph is captured, of what `call` will give."""
+    allocated(values.nbytes)
+    if STATE.capture is not None:
+        values = np.full_like(values, 77)
+        STATE.capture.append(partial(again, call, values))
+    return ndarray(values, STATE.current)
 
 
 def refuse_others(given):
@@ -211,7 +236,7 @@ class Function:
     def __init__(self, function):
         self._function = function
         if isinstance(function, np.ufunc):
-            self.at = lambda *args: done(function.at, args, {}, indexing=True)
+            self.at = lambda *args: done(function.at, args, {}, indexing=True, in_place=True)
 
     def __call__(self, *args, **kwargs):
         return done(self._function, args, kwargs)
@@ -221,10 +246,17 @@ def asarray(value, dtype=None):
     if isinstance(value, ndarray):
         if value.data.device_id == STATE.current and dtype in (None, value.dtype):
             return value
-        value = value._values
+        call = partial(np.array, value._values, dtype=dtype, order="C")
+        return placed(call(), call)
+    refuse_in_capture()
     value = np.array(value, dtype=dtype, order="C")
     allocated(value.nbytes)
     return ndarray(value, STATE.current)
+
+
+def filled(function, *args, **kwargs):
+    call = partial(function, *args, **kwargs)
+    return placed(call(), call)
 
 
 def empty(shape, dtype=float, **more):
@@ -272,14 +304,26 @@ class RawKernel:
         values = [
             x[0] if isinstance(x, np.ndarray) and x.dtype.kind == "V" else x for x in values
         ]  # a struct
-        self._run(self._name, grid, block, shared_mem, values)
+        call = partial(self._run, self._name, grid, block, shared_mem, values)
+        (call if STATE.capture is None else partial(STATE.capture.append, call))()
 
 
-class Stream:
+class Stream(contextlib.nullcontext):
     ptr = 0
 
     def synchronize(self):
+        refuse_in_capture()
         STATE.awaited.append(STATE.current)
+
+    def begin_capture(self, mode):
+        STATE.capture = []
+
+    def end_capture(self):
+        captured, STATE.capture = STATE.capture, None
+        return types.SimpleNamespace(launch=lambda stream: [call() for call in captured])
+
+    def is_capturing(self):
+        return STATE.capture is not None
 
 
 class Module(types.ModuleType):
@@ -296,13 +340,14 @@ def make(count=1, capability=None):
     cupy.ndarray, cupy.RawModule, cupy.asarray, cupy.empty = ndarray, RawModule, asarray, empty
     cupy.array = lambda value, dtype=None: asarray(plain(value), dtype)
     for name in ("zeros", "ones", "full"):
-        made = getattr(np, name)
-        setattr(cupy, name, lambda *args, made=made, **more: asarray(made(*args, **more)))
+        setattr(cupy, name, partial(filled, getattr(np, name)))
     runtime = types.SimpleNamespace(
         getDevice=lambda: STATE.current,
         setDevice=set_device,
         getDeviceCount=lambda: STATE.count,
         memGetInfo=lambda: ((STATE.current + 1) << 30, 8 << 30),  # so that each GPU has its own
+        CUDARuntimeError=CUDARuntimeError,
+        streamCaptureModeRelaxed=2,
     )
     cupy.cuda = types.SimpleNamespace(
         Device=Device,
@@ -310,5 +355,8 @@ def make(count=1, capability=None):
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         is_available=lambda: STATE.count > 0,
         get_current_stream=Stream,
+        Stream=Stream,
+        MemoryPool=lambda: types.SimpleNamespace(malloc=None),
+        using_allocator=contextlib.nullcontext,
     )
     return cupy

@@ -11,7 +11,7 @@ import rawgan
 from rawgan import arrays, kernels, nn, optim
 from rawgan.kernels.cuda import activation, host, linear
 from rawgan.kernels.cuda.program import Program
-from rawgan.kernels.errors import DeviceError
+from rawgan.kernels.errors import DeviceError, ShapeError
 
 pytestmark = pytest.mark.skipif(not host.has_compiler(), reason="needs a C++ compiler")
 
@@ -27,6 +27,17 @@ def two_gpus(monkeypatch):
 
 def on(number, values):
     return arrays.asarray(np.asarray(values, np.float32), device=f"cuda:{number}")
+
+
+@pytest.mark.parametrize("source", ["cpu", "cuda-sim", "cuda", "cuda:1"])
+@pytest.mark.parametrize("goal", ["cpu", "cuda-sim", "cuda", "cuda:1"])
+def test_a_tensor_comes_to_where_it_is_sent_and_its_gradient_comes_back(source, goal):
+    x = rawgan.tensor([1.0, 2.0], device=source, requires_grad=True)
+    y = x.to(goal)
+    assert (x.device, y.device) == (source, goal)
+    (y * y).sum().backward()
+    assert arrays.device_of(x.grad) == source
+    assert arrays.to_numpy(x.grad).tolist() == [2, 4]
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -85,6 +96,22 @@ def test_a_graph_may_cross_from_one_gpu_to_the_other_and_to_the_cpu():
     assert arrays.device_of(x.grad) == "cuda"
     np.testing.assert_allclose(arrays.to_numpy(x.grad), 4 * x.numpy() ** 3 + 3)
     assert z.grad.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+def test_optimisers_and_clipping_move_parameters_where_they_are(name):
+    here = rawgan.tensor([1.0, -2.0], requires_grad=True)
+    there = rawgan.tensor([1.0, -2.0], device="cuda:1", requires_grad=True)
+    for w in (here, there):
+        (w * w).sum().backward()
+        rule = optim.OPTIMIZERS[name]([w], lr=0.1)
+        optim.clip_grad_norm([w], 1.0)
+        optim.clip_grad_norm_each([w], 0.5)
+        optim.clip_grad_value([w], 0.4)
+        rule.step()
+        rule.load_state_dict(rule.state_dict())
+        rule.step()
+    np.testing.assert_allclose(there.numpy(), here.numpy(), rtol=1e-6)
 
 
 def test_networks_run_where_they_are():
@@ -215,3 +242,51 @@ def test_shared_memory_beyond_48_kb_is_asked_for_once():
             program("wide", np.float32, 1, 1, y, shared=shared)
         assert STATE.allowed[number, "wide"] == 64 << 10
         assert y.item() == 1
+
+
+PLACES = {
+    "a list": [0, 4],
+    "a negative one": [-5],
+    "NumPy's": np.array([[1, 4]]),
+    "after others": (slice(None), None, [0, 3]),
+    "after an ellipsis": (..., np.array([2, -4])),
+    "after a mask": (np.array([True, False, True, True]), [3]),
+    "one number": 4,
+    "one of NumPy's": np.int64(4),
+    "too many": ([0], [0], [0]),
+}
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda-sim", "cuda", "cuda:1"])
+@pytest.mark.parametrize("name", PLACES)
+def test_a_place_that_is_not_there_is_an_error_on_every_device(name, device):
+    x = rawgan.tensor(np.arange(12.0).reshape(4, 3), device=device)
+    with pytest.raises(ShapeError, match=r"does not fit an array of shape \(4, 3\)"):
+        x[PLACES[name]]
+    if device.startswith("cuda:") and isinstance(PLACES[name], list):
+        with pytest.raises(ShapeError, match="out of bounds for axis 0 with size 4"):
+            x[arrays.asarray(PLACES[name], "int64", device)]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        [3, 0, -4, 0],
+        np.array([[1, 2]]),
+        (slice(1, 3), [0, 2]),
+        (..., None, [2, -3]),
+        [],
+        np.array([True, False, True, False]),
+        ([True, False, True, False], [1, 1]),
+        (np.array([0, 1]), np.int64(2)),
+    ],
+)
+def test_places_that_are_there_are_taken_and_differentiated(index):
+    found = []
+    for device in ("cpu", "cuda:1"):
+        x = rawgan.tensor(np.arange(12.0).reshape(4, 3), device=device, requires_grad=True)
+        y = x[index]
+        (y * y).sum().backward()
+        found.append((y.numpy(), arrays.to_numpy(x.grad)))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])

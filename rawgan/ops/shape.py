@@ -172,15 +172,60 @@ def getitem_x(gy, x_shape, index):
 
 
 def getitem(x, index):
-    """x[index]: numbers, slices, None, Ellipsis, whole-number or boolean arrays, as in NumPy."""
+    """x[index]: numbers, slices, None, Ellipsis, whole-number or boolean arrays, as in NumPy.
+
+    A place that x has not is a ShapeError on every device. CuPy would wrap it around, so on a GPU arrays of
+    places are looked at first: NumPy's and lists before they are moved there; those that are there already
+    are read back, which waits for the GPU.
+    """
     x = as_input(x)
     parts = index if isinstance(index, tuple) else (index,)
     if any(isinstance(part, Tensor) for part in parts):
         raise ShapeError("an index holds whole numbers; give NumPy integers or booleans, not a Tensor")
     try:
+        if not isinstance(raw(x), np.ndarray) and any(_is_array(part) for part in parts):
+            parts = _checked(raw(x), parts)
+            index = parts if isinstance(index, tuple) else parts[0]
         return _getitem(x, index=index)
     except IndexError as error:
         raise ShapeError(f"index {index} does not fit an array of shape {x.shape}: {error}") from None
+
+
+def _is_array(part):
+    return isinstance(part, list) or arrays.is_array(part)
+
+
+def _checked(x, parts):
+    """The parts of an index with its arrays on x's device; IndexError for places that x has not."""
+    found, axis = [], 0
+    hosts = [_host(part) if _is_array(part) else part for part in parts]
+    for part, host in zip(parts, hosts, strict=True):
+        if host is Ellipsis:
+            axis += len(x.shape) - sum(_axes(other) for other in hosts)
+        elif isinstance(host, np.ndarray) and host.dtype.kind in "iu" and host.size:
+            if axis >= len(x.shape):
+                raise IndexError("too many indices")
+            size, low, high = x.shape[axis], int(host.min()), int(host.max())
+            if low < -size or high >= size:
+                place = high if high >= size else low
+                raise IndexError(f"index {place} is out of bounds for axis {axis} with size {size}")
+        axis += _axes(host)
+        on_host = isinstance(part, list | np.ndarray | np.generic)
+        found.append(arrays.asarray(host, None, arrays.device_of(x)) if on_host else part)
+    return tuple(found)
+
+
+def _host(part):
+    """An array of places as NumPy's."""
+    values = arrays.to_numpy(part) if arrays.is_array(part) else np.asarray(part)
+    return values if values.size else values.astype(np.int64)  # an empty list is one of floats
+
+
+def _axes(part):
+    """How many axes a part of an index stands for."""
+    if part is None or part is Ellipsis:
+        return 0
+    return part.ndim if isinstance(part, np.ndarray) and part.dtype.kind == "b" else 1
 
 
 @op("scatter_add")

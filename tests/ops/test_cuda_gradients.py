@@ -18,7 +18,10 @@ pytestmark = pytest.mark.skipif(not host.has_compiler(), reason="needs a C++ com
 def moved(case):
     """The case with all its arrays on the device, indices too; then by the operation itself."""
     if not case.name.startswith("max_pool2d_"):
-        return case.converted(host.on_device)
+        found = case.converted(host.on_device)
+        return replace(
+            found, attrs=found.attrs | {"device": "cuda-sim"} if "device" in found.attrs else found.attrs
+        )
     attrs = {name: host.on_device(value) for name, value in case.attrs.items()}
     return replace(case, operands=list(map(host.on_device, case.operands)), attrs=attrs, public=None)
 
