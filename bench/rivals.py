@@ -155,6 +155,13 @@ def philox_normal(out, key, draw):
     return out.normal_()
 
 
+def gather(items, table, row, low, high):
+    picked = items[table[row % len(table)]]
+    if picked.dtype == torch.uint8:
+        return (picked / (255 / (high - low))).add_(low)
+    return picked if (low, high) == (0, 1) else (picked * (high - low)).add_(low)
+
+
 def sum_squares(xs):
     return torch.stack(aten._foreach_norm(xs)).double().square_()
 
@@ -226,6 +233,7 @@ CALLS: dict[str, Callable[..., Any]] = {
             philox_words,
             philox_uniform,
             philox_normal,
+            gather,
             sum_squares,
             clip_norm,
             clip_value,

@@ -190,6 +190,12 @@ def _arrays(sizes: str, rng: Generator) -> list[np.ndarray]:
     return [rng.standard_normal(size, np.float32) for size in PARAMETERS[sizes]]
 
 
+def _of_items(shape: tuple[int, ...], rng: Generator) -> Arguments:
+    items = rng.integers(256, size=shape, dtype=np.uint8)
+    table = rng.integers(len(items), size=(50, BATCH)).astype(np.int32)
+    return {"items": items, "table": table, "row": 7, "low": -1.0, "high": 1.0}
+
+
 def _sum_squares(sizes: str, rng: Generator) -> Arguments:
     return {"xs": _arrays(sizes, rng)}
 
@@ -277,6 +283,7 @@ CASES: dict[str, dict[str, Callable[[Generator], Arguments]]] = {
     "philox_words": _over(partial(_philox, np.uint32), SIZES),
     "philox_uniform": _over(partial(_philox, np.float32), SIZES),
     "philox_normal": _over(partial(_philox, np.float32), SIZES),
+    "gather": _over(_of_items, [(10_000, 1, 28, 28), (10_000, 3, 32, 32)]),
     "sum_squares": _over(_sum_squares, PARAMETERS),
     "clip_norm": _over(_clip_norm, PARAMETERS),
     "clip_value": _over(_clip_value, PARAMETERS),

@@ -1,11 +1,32 @@
-"""As `checks.py`, for what an optimiser does to the arrays of all its parameters."""
+"""As `checks.py`, for what a training step does besides its networks: batches, clipping, updates."""
 
 from itertools import chain
 from typing import Any
 
-from .checks import FLOAT64, Array, Many, _filled, _floats, _shapes
+import numpy as np
+
+from .checks import FLOAT32, FLOAT64, INT32, Array, Many, _filled, _floats, _shapes
 from .cuda.count import split
-from .errors import ConfigError, ShapeError
+from .errors import ConfigError, DTypeError, ShapeError
+
+UINT8 = np.dtype(np.uint8)
+
+
+def gather(items: Array, table: Array, row: Any, low: float, high: float) -> None:
+    if items.dtype not in (UINT8, FLOAT32) or table.dtype != INT32:
+        raise DTypeError(
+            f"gather: got items of {items.dtype}, table of {table.dtype}; takes uint8 or float32 and int32"
+        )
+    if items.ndim < 1 or not len(items) or table.ndim != 2 or not len(table):
+        _shapes("gather", "items (N, ...) and a table (R, B), N and R at least 1", items=items, table=table)
+    if not low < high or split(row)[0] < 0:
+        raise ConfigError(f"gather: got row {row}, low {low}, high {high}; takes row ≥ 0 and low < high")
+    if type(table) is np.ndarray:  # a device's is not read back: its kernel takes the nearest item
+        numbers = table[row % len(table)]
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() < len(items):
+            raise ShapeError(
+                f"gather: got numbers from {numbers.min()} to {numbers.max()} for {len(items)} items"
+            )
 
 
 def sum_squares(xs: Many) -> None:

@@ -308,6 +308,18 @@ contract(
     ("out",),
 )
 contract(
+    "data",
+    "gather",
+    "items table row low high",
+    "items (N, ...), uint8 or float32, table (R, B) of int32 numbers of items, row ≥ 0, on a GPU maybe a "
+    "cuda.count.Count, low < high -> the items of row mod R as float32 (B, ...): uint8 are divided by "
+    "float32(255 / (high − low)), float32 multiplied by float32(high − low), and low is added; with low "
+    "0 and high 1 float32 stay as they are. On a GPU a number that is no item's is taken as the nearest one's.",
+    lambda items, table, *rest: 2 * table.shape[1] * items[0].size,
+    lambda items, table, *rest: table.shape[1] * (4 + items[0].size * (4 + items.itemsize)),
+    EXACT,
+)
+contract(
     "update",
     "sum_squares",
     "xs",

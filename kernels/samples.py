@@ -301,6 +301,23 @@ def philox_uniform(rng: Generator) -> Arguments:
 philox_normal = philox_uniform
 
 
+def gather(rng: Generator) -> Arguments:
+    """Pictures or points, in a table that is longer than what is left of it."""
+    shape = (int(rng.integers(1, 9)), *[(2,), (1, 3, 3), (3, 17, 20)][rng.integers(3)])
+    items = array(rng, shape, np.float32)
+    if rng.integers(2):
+        items = (np.abs(items) * 100).astype(np.uint8, order="K")
+    low, high = [(0.0, 1.0), (-1.0, 1.0), (0.25, 3.1)][rng.integers(3)]
+    table = rng.integers(len(items), size=(rng.integers(1, 5), rng.integers(6)))
+    return {
+        "items": items,
+        "table": table.astype(np.int32)[:, :: rng.choice([1, -1])],
+        "row": int(rng.integers(100)),
+        "low": low,
+        "high": high,
+    }
+
+
 def sum_squares(rng: Generator) -> Arguments:
     return {"xs": [array(rng, _shape(rng), _dtype(rng)) for _ in range(rng.integers(1, 4))]}
 

@@ -77,7 +77,7 @@ __global__ void adam(List<T*> params, List<const T*> grads, List<T*> ms, List<T*
                      const long long* step_moved_or_null) {
     __shared__ double shared_rate, shared_correction;
     if (threadIdx.x == 0) {
-        long long t = step + (step_moved_or_null ? *step_moved_or_null : 0);
+        long long t = counted(step, step_moved_or_null);
         shared_rate = lr / (1.0 - power(beta1, t));
         shared_correction = 1.0 / (1.0 - power(beta2, t));
     }

@@ -22,6 +22,7 @@ LIMITS = {
     "activation": (28, 0),
     "convolution": (140, 34_816),
     "history": (32, 0),
+    "data": (40, 0),
     "layout": (40, 8_448),
     "linear": (128, 34_816),
     "loss": (48, 64),
@@ -36,13 +37,18 @@ LIMITS |= {"convolution TF32": (140, 34_816), "linear TF32": (128, 34_816)}
 PROGRAMS = sorted([*(path.stem for path in FOLDER.glob("*.cu")), "convolution TF32", "linear TF32"])
 
 
+def program_of(name):
+    """name: "linear", or "linear TF32"."""
+    file, _, variant = name.partition(" ")
+    return getattr(import_module(f"rawgan.kernels.cuda.{file}"), variant or "PROGRAM")
+
+
 def compiled(name, architecture, ptx=False):
-    """[(kernel, registers, spilled bytes, shared bytes)], or the PTX; name: "linear", "linear TF32"."""
+    """[(kernel, registers, spilled bytes, shared bytes)], or the PTX."""
     from cupy.cuda import nvrtc
 
-    file, _, variant = name.partition(" ")
-    program = getattr(import_module(f"rawgan.kernels.cuda.{file}"), variant or "PROGRAM")
-    made = nvrtc.createProgram(program.text, f"{file}.cu", (), ())
+    program = program_of(name)
+    made = nvrtc.createProgram(program.text, f"{program.name}.cu", (), ())
     for kernel, code in program.instances:
         nvrtc.addNameExpression(made, kernel.instance(code))
     kind = "compute" if ptx else "sm"
@@ -67,6 +73,36 @@ def compiled(name, architecture, ptx=False):
         found.append((part.partition("'")[0], registers, spills, int(shared[1]) if shared else 0))
     assert len(found) == len(program.instances)
     return found
+
+
+def widths(ptx):
+    """Bytes of each parameter of each kernel, in the PTX's order."""
+    found = {}
+    for name, parameters in re.findall(r"\.entry\s+(\w+)\s*\(([^)]*)\)", ptx):
+        each = [
+            re.search(r"\.[bfsu](8|16|32|64)\b.*?(?:\[(\d+)\])?$", p.strip()) for p in parameters.split(",")
+        ]
+        found[name] = [int(p[1]) // 8 * int(p[2] or 1) for p in each]
+    return found
+
+
+def width(parameter):
+    """Of one in a kernel's signature: "*f4", "i8", "*f4[64]"."""
+    pointer, size, _, many = re.fullmatch(r"(\*?)[fiu](\d)(\[(\d+)\])?", parameter).groups()
+    return (8 if pointer else int(size)) * int(many or 1)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_parameters_are_as_wide_as_what_the_launcher_passes(name):
+    """CuPy passes whatever it is given; the simulator's compiler is asked by the launcher itself."""
+    program = program_of(name)
+    compiled_kernels = widths(compiled(name, "90", ptx=True))
+    assert len(compiled_kernels) == len(program.instances)
+    passed = sorted(
+        [width(p) for p in kernel.signature(code).split(",")[:-1]] for kernel, code in program.instances
+    )
+    assert sorted(compiled_kernels.values()) == passed
+    assert all(sum(wide) <= 4096 for wide in compiled_kernels.values())
 
 
 def test_every_file_has_its_limits():

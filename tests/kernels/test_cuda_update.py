@@ -1,10 +1,11 @@
-"""What the table of kernels does not say of the optimisers' kernels on a device."""
+"""What the table of kernels does not say of a training step's kernels on a device: batches, updates."""
 
 import numpy as np
 import pytest
 
 import rawgan
 from rawgan import kernels, optim
+from rawgan.data import Dataset
 from rawgan.kernels.cuda import host, update
 from rawgan.kernels.cuda.count import Count
 from rawgan.kernels.cuda.program import LISTED, Program
@@ -56,6 +57,31 @@ def test_corrections_late_in_training(dtype):
 def test_a_count_before_the_first_update_is_refused():
     with pytest.raises(rawgan.ConfigError, match="counted from 1"):
         kernels.adam(*(arrays(s) for s in range(4)), 1e-2, 0.5, 0.999, 1e-8, Count(0, moved(5)))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("ends", [(0.0, 1.0), (-1.0, 1.0), (0.1, 0.7)])
+def test_a_gathered_batch_is_the_hosts(dtype, ends):
+    """Every pixel there is, bit for bit; and the row that a Count has come to."""
+    items = np.arange(256, dtype=np.uint8).reshape(4, 1, 8, 8)
+    data = Dataset("all", items if dtype == "uint8" else (items / 255).astype(dtype))
+    table = np.array([[0, 1], [2, 3], [3, 1]], np.int32)
+    given = host.on_device(np.array(data.items)), host.on_device(table)
+    for row, at in ((1, 1), (5, 2), (Count(0, moved(1)), 1), (Count(2, moved(10**12)), (2 + 10**12) % 3)):
+        found = np.asarray(kernels.gather(*given, row, *ends))
+        np.testing.assert_array_equal(found.view("u4"), data.batch(table[at], *ends).view("u4"))
+
+
+def test_points_are_gathered_as_they_are():
+    points = np.array([[-0.0, 1e-42], [np.pi, -3e38]], np.float32)
+    found = kernels.gather(*map(host.on_device, (points, np.array([[1, 0]], np.int32))), 0, 0.0, 1.0)
+    np.testing.assert_array_equal(np.asarray(found).view("u4"), points[::-1].view("u4"))
+
+
+def test_numbers_that_are_none_of_an_items_are_the_nearest():
+    items, table = host.on_device(np.eye(3, dtype=np.float32)), np.array([[-5, 7, 2**31 - 1, 1]], np.int32)
+    found = kernels.gather(items, host.on_device(table), 0, 0.0, 1.0)
+    np.testing.assert_array_equal(np.asarray(found), np.eye(3)[[0, 2, 2, 1]])
 
 
 def launches(monkeypatch):
