@@ -20,6 +20,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,16 @@ def why_no_torch(device: str = "cpu") -> str | None:
     if device != "cpu" and not torch.cuda.is_available():
         return "has no CUDA here"
     return None
+
+
+def of_torch(sides: Sequence[str]) -> dict[str, Any]:
+    """What a document's settings say of PyTorch, if it is one of the sides."""
+    if not sides:
+        return {}
+    from rawgan.bench import rivals
+
+    rivals.settle()
+    return {"torch": rivals.settings()}
 
 
 def words(error: BaseException) -> str:

@@ -54,7 +54,7 @@ def run(
         if against and not why:
             from rawgan.bench import twins
 
-            calls["torch"] = timing.Call(twins.step(steps.trainer(recipe, **setting, device=rival)))
+            calls["torch"] = twins.call(steps.trainer(recipe, **setting, device=rival))
         times = {side: timing.summary(t) for side, t in timing.alternate(calls, seconds).items()}
         row = {"name": recipe, "part": axis, "case": f"{axis} {value:g}", "value": value}
         row |= {"own": value == own[axis], "flops": sum(steps.direct(ours).values()), "times": times}

@@ -73,7 +73,7 @@ def run(
         row = {"name": name, "part": part, "case": label, "flops": flops, "bytes": moved, "times": times}
         rows.append(row | {"missing": blank})
     names = [c.name for c in columns] + ["torch"] * bool(against)
-    settings = {"batch": batch, "seconds": seconds}
+    settings = {"batch": batch, "seconds": seconds, **document.of_torch([rival] if rival else [])}
     more = {"missing": missing, "roofs": limits, "settings": settings}
     return document.make("kernels", rows, names, main.name, **more)
 

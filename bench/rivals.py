@@ -34,6 +34,16 @@ def settle() -> None:
     """PyTorch on as many threads as the kernels, and in their precision."""
     torch.set_num_threads(thread_count())
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision() == "tf32"
+    torch.backends.cudnn.benchmark = True  # cuDNN looks for what suits the sizes, once
+
+
+def settings() -> dict[str, bool]:
+    """How PyTorch computes now, for the document."""
+    return {
+        "backends.cuda.matmul.allow_tf32": torch.backends.cuda.matmul.allow_tf32,
+        "backends.cudnn.allow_tf32": torch.backends.cudnn.allow_tf32,
+        "backends.cudnn.benchmark": torch.backends.cudnn.benchmark,
+    }
 
 
 def conv2d(x, weight, bias, stride, padding):

@@ -82,7 +82,8 @@ def run(
             row["memory_mb"] = memory.peaks(name, batch, [main.device, *sides])
         rows.append(row | {"missing": blank})
     names = [*(c.name for c in columns), f"{main.name} train", *against, SGEMM]
-    more = {"missing": missing, "settings": {"batch": batch, "seconds": seconds}}
+    settings = {"batch": batch, "seconds": seconds, **document.of_torch(sides)}
+    more = {"missing": missing, "settings": settings}
     return document.make("train-step", rows, names, main.name, **more)
 
 
@@ -90,9 +91,7 @@ def _torch(ours: Trainer, compiled: bool) -> timing.Call:
     """PyTorch's step, which has run: what cannot be compiled fails here."""
     from rawgan.bench import twins
 
-    step = twins.step(ours, compiled)
-    step()
-    return timing.Call(step)
+    return twins.call(ours, compiled)
 
 
 def trainer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import nn as tn
 from torch.nn import functional as F
 
 from rawgan import nn
-from rawgan.bench import rivals
+from rawgan.bench import rivals, timing
 from rawgan.training.step import Trainer
 
 
@@ -56,18 +57,32 @@ def _layer(layer: nn.Module, flat: bool) -> tn.Module:
     return kinds[type(layer)]()
 
 
-def step(ours: Trainer, compiled: bool = False) -> Callable[[], tuple[float, float]]:
+WARM = 5  # steps: of a CUDA graph the first ones compile, fill the memory pool, and record
+
+
+def call(ours: Trainer, compiled: bool = False) -> timing.Call:
+    """PyTorch's step as it is timed: it has run until all that follow are alike, and is waited for."""
+    train = step(ours, compiled)
+    graphed = compiled and ours.device != "cpu"
+    for _ in range(WARM if graphed else 1):
+        train()
+    return timing.Call(train, None if ours.device == "cpu" else partial(torch.cuda.synchronize, ours.device))
+
+
+def step(ours: Trainer, compiled: bool = False) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
     """PyTorch's step for the networks, data and settings of `ours`; returns D's and G's loss.
 
     D's parameters want no gradient while G is updated, so that none is computed. `compiled` puts both
-    networks through torch.compile.
+    networks through torch.compile. On a GPU the data lie there, Adam is the fused one, no step waits for the
+    one before, and torch.compile makes CUDA graphs: a graph's outputs are overwritten in the next step, and
+    none of them outlives its own, as the losses are computed outside.
     """
     rivals.settle()
     recipe, device = ours.recipe, ours.device
     G, D = (twin(network).to(device) for network in (ours.generator, ours.discriminator))
     rates = [recipe.for_player("learning_rate", player) or 0.0 for player in ("generator", "discriminator")]
     adams = [
-        torch.optim.Adam(network.parameters(), rate, betas=recipe.betas)
+        torch.optim.Adam(network.parameters(), rate, betas=recipe.betas, fused=device != "cpu" or None)
         for network, rate in zip((G, D), rates, strict=True)
     ]
     bce = F.binary_cross_entropy if recipe.probabilities else F.binary_cross_entropy_with_logits
@@ -76,12 +91,14 @@ def step(ours: Trainer, compiled: bool = False) -> Callable[[], tuple[float, flo
     limit, each = (recipe.for_player(key, "generator") for key in ("clip_norm", "clip_norm_each"))
     mode = "default" if device == "cpu" else "reduce-overhead"  # the latter by CUDA graphs
     make, judge = (torch.compile(network, mode=mode) if compiled else network for network in (G, D))
+    batch = _batches(ours)
     number = 0
 
-    def train() -> tuple[float, float]:
+    def train() -> tuple[torch.Tensor, torch.Tensor]:
         nonlocal number
-        batch = ours.source.batch_for(number, recipe.batch_size, ours.data_key, recipe.low, recipe.high)
-        real = torch.from_numpy(np.ascontiguousarray(batch, np.float32)).to(device)
+        if compiled and device != "cpu":
+            torch.compiler.cudagraph_mark_step_begin()
+        real = batch(number)
         number += 1
         fake = make(torch.randn(recipe.batch_size, recipe.noise, device=device))
         adams[1].zero_grad()
@@ -100,6 +117,26 @@ def step(ours: Trainer, compiled: bool = False) -> Callable[[], tuple[float, flo
                 tn.utils.clip_grad_norm_(parameter, each)
         adams[0].step()
         D.requires_grad_(True)
-        return d_loss.item(), g_loss.item()
+        return d_loss.detach(), g_loss.detach()
 
     return train
+
+
+def _batches(ours: Trainer) -> Callable[[int], torch.Tensor]:
+    """Real batches by number; on a GPU they are picked and scaled there, if they lie anywhere."""
+    recipe, source, device = ours.recipe, ours.source, ours.device
+    given = recipe.batch_size, ours.data_key
+    if device == "cpu" or not hasattr(source, "items"):
+
+        def drawn(number: int) -> torch.Tensor:
+            return torch.from_numpy(source.batch_for(number, *given, recipe.low, recipe.high)).to(device)
+
+        return drawn
+    items = torch.tensor(source.items, device=device)
+    scale, low = (recipe.high - recipe.low) / (255 if source.items.dtype == np.uint8 else 1), recipe.low
+
+    def batch(number: int) -> torch.Tensor:
+        picked = items[torch.from_numpy(source.indices_for(number, *given)).to(device)]
+        return picked * scale + low if source.kind == "images" else picked
+
+    return batch

@@ -228,8 +228,18 @@ def _check_engine():
 ENGINE = [
     (backward, "_sweep", 'OPS["sum_to"](share, shape=parent.shape)', "share"),
     (backward, "_sweep", 'OPS["astype"](share, dtype=parent.dtype)', "share"),
-    (backward, "_sweep", "gradients[parent] = _combined(operator.add, known, share)", "gradients[parent] = known"),
-    (backward, "_sweep", "gradients[parent] = _combined(operator.add, known, share)", "gradients[parent] = share"),
+    (
+        backward,
+        "_sweep",
+        "gradients[parent] = _combined(operator.add, known, share)",
+        "gradients[parent] = known",
+    ),
+    (
+        backward,
+        "_sweep",
+        "gradients[parent] = _combined(operator.add, known, share)",
+        "gradients[parent] = share",
+    ),
     (backward, "_sweep", "_combined(operator.iadd, known, share)", "pass"),
     (backward, "_sweep", "parent not in owned", "False"),
     (
