@@ -99,6 +99,14 @@ def leaky_relu_grad(gy, y, negative_slope):
     return aten.leaky_relu_backward(gy, y, negative_slope, True)
 
 
+def log_softmax(x):
+    return F.log_softmax(x, -1)
+
+
+def log_softmax_grad(gy, y):
+    return aten._log_softmax_backward_data(gy, y, -1, y.dtype)
+
+
 def dropout(x, p, key, draw, channels, negative_slope):
     x = x if negative_slope == 1 else F.leaky_relu(x, negative_slope)
     return F.dropout2d(x, p) if channels and x.ndim == 4 else F.dropout(x, p)
@@ -236,6 +244,8 @@ CALLS: dict[str, Callable[..., Any]] = {
             dropout_grad,
             sigmoid_grad,
             tanh_grad,
+            log_softmax,
+            log_softmax_grad,
             bce,
             bce_with_logits,
             perceptron,

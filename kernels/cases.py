@@ -182,6 +182,16 @@ def _bce_with_logits(shape: tuple[int, ...], rng: Generator) -> Arguments:
     return {"x": rng.standard_normal(shape, np.float32), "t": 1.0}
 
 
+def _rows(shape: tuple[int, ...], rng: Generator) -> Arguments:
+    return {"x": rng.standard_normal(shape, np.float32)}
+
+
+def _rows_grad(shape: tuple[int, ...], rng: Generator) -> Arguments:
+    x = rng.standard_normal(shape, np.float32)
+    y = x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+    return {"gy": rng.standard_normal(shape, np.float32), "y": y}
+
+
 def _philox(dtype: Any, size: int, rng: Generator) -> Arguments:
     return {"out": np.empty(size, dtype), "key": 1, "draw": 2}
 
@@ -248,6 +258,7 @@ DENSE = [
 # N, then the widths of the MLP pair and of the ring pair.
 CHAINS = [(128, 100, 128, 128, 784), (128, 784, 128, 128, 1), (256, 16, 128, 128, 2), (256, 2, 128, 128, 1)]
 VERDICTS = [(128, 1), (128, 784)]  # and generated pictures
+ROWS = [(BATCH, 10), (1024, 1000)]  # classes
 SIZES = (12_800, 1_000_000)
 # Sizes of a player's parameters: the ring's generator, the MNIST DCGAN's.
 PARAMETERS = {
@@ -280,6 +291,8 @@ CASES: dict[str, dict[str, Callable[[Generator], Arguments]]] = {
     "tanh_grad": _over(_smooth_grad, VERDICTS),
     "bce": _over(_bce, VERDICTS),
     "bce_with_logits": _over(_bce_with_logits, VERDICTS),
+    "log_softmax": _over(_rows, ROWS),
+    "log_softmax_grad": _over(_rows_grad, ROWS),
     "philox_words": _over(partial(_philox, np.uint32), SIZES),
     "philox_uniform": _over(partial(_philox, np.float32), SIZES),
     "philox_normal": _over(partial(_philox, np.float32), SIZES),

@@ -322,6 +322,22 @@ def _alike(kernel: str, gy: Array, y: Array) -> None:
         _shapes(kernel, "two arrays of one shape", gy=gy, y=y)
 
 
+def log_softmax(x: Array) -> None:
+    _floats("log_softmax", x)
+    _rows("log_softmax", x=x)
+
+
+def log_softmax_grad(gy: Array, y: Array) -> None:
+    _alike("log_softmax_grad", gy, y)
+    _rows("log_softmax_grad", gy=gy)
+
+
+def _rows(kernel: str, **arrays: Array) -> None:
+    (x,) = arrays.values()
+    if not x.ndim or not x.shape[-1]:
+        _shapes(kernel, "rows of at least one number", **arrays)
+
+
 def _verdicts(kernel: str, x: Array, t: Any) -> None:
     _floats(kernel, x)
     if not isinstance(t, int | float):

@@ -241,6 +241,22 @@ contract(
     lambda gy, y: 3 * gy.nbytes,
 )
 contract(
+    "softmax",
+    "log_softmax",
+    "x",
+    "x of one or more axes, the last with an element -> x − log Σ eˣ along the last axis; never overflows.",
+    lambda x: 14 * x.size,
+    lambda x: 2 * x.nbytes,
+)
+contract(
+    "softmax",
+    "log_softmax_grad",
+    "gy y",
+    "gy, and log_softmax's result y of the same shape -> gy − eʸ Σ gy, sums along the last axis.",
+    lambda gy, y: 13 * gy.size,
+    lambda gy, y: 3 * gy.nbytes,
+)
+contract(
     "loss",
     "bce",
     "p t",
@@ -314,7 +330,7 @@ contract(
     "items (N, ...), uint8 or float32, table (R, B) of int32 numbers of items, row ≥ 0, on a GPU maybe a "
     "cuda.count.Count, low < high -> the items of row mod R as float32 (B, ...): uint8 are divided by "
     "float32(255 / (high − low)), float32 multiplied by float32(high − low), and low is added; with low "
-    "0 and high 1 float32 stay as they are. On a GPU a number that is no item's is taken as the nearest one's.",
+    "0 and high 1 float32 stay as they are. On a GPU a number that is no item's stands for the nearest.",
     lambda items, table, *rest: 2 * table.shape[1] * items[0].size,
     lambda items, table, *rest: table.shape[1] * (4 + items[0].size * (4 + items.itemsize)),
     EXACT,

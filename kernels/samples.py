@@ -290,6 +290,22 @@ def bce_with_logits(rng: Generator) -> Arguments:
     return {"x": x, "t": _targets(rng, shape, dtype)}
 
 
+def log_softmax(rng: Generator) -> Arguments:
+    """Short rows and long ones; numbers far apart; now and then one that is not finite."""
+    x = array(rng, (*_shape(rng)[:3], int(rng.choice([1, 2, 10, 33, 300]))), _dtype(rng))
+    x *= x.dtype.type(10.0 ** rng.integers(-1, 3))
+    if x.size and rng.integers(5) == 0:
+        x.flat[rng.integers(x.size)] = rng.choice([np.nan, np.inf, -np.inf])
+    return {"x": x}
+
+
+def log_softmax_grad(rng: Generator) -> Arguments:
+    x = np.nan_to_num(log_softmax(rng)["x"], posinf=0, neginf=0)
+    x = x - x.max(axis=-1, keepdims=True)
+    y = x - np.log(np.sum(np.exp(x), axis=-1, keepdims=True))
+    return {"gy": array(rng, y.shape, y.dtype), "y": y[::-1] if rng.integers(2) and y.ndim > 1 else y}
+
+
 def philox_words(rng: Generator) -> Arguments:
     return {"out": np.zeros(_shape(rng), np.uint32), **_key(rng)}
 

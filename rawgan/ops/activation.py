@@ -140,13 +140,24 @@ def maxout(x, pieces, axis=1):
 @op("log_softmax")
 def _log_softmax(xp, x, *, axis):
     """x − log Σ e^x along the axis; never overflows."""
-    x = x - xp.max(x, axis=axis, keepdims=True)
-    return x - xp.log(xp.sum(xp.exp(x), axis=axis, keepdims=True))
+    return _along(kernels.log_softmax, axis, x)
+
+
+def _along(kernel, axis, *values):
+    """A kernel of the last axis along another one."""
+    xp = arrays.namespace(values[-1])
+    last = [xp.moveaxis(x, axis, -1) for x in values]
+    return xp.moveaxis(kernel(*last), -1, axis)
 
 
 @_log_softmax.rule("x", formula="x̄ = ȳ − e^y ⊙ Σ ȳ")
 def log_softmax_x(gy, y, axis):
     return gy - exp(y) * sum_(gy, axis=axis, keepdims=True)
+
+
+@_log_softmax.fuse
+def log_softmax_fused(gy, wanted, y, axis):
+    return (_along(kernels.log_softmax_grad, axis, _array(gy, y), y),)
 
 
 def log_softmax(x, axis=-1):

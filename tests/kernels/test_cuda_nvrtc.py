@@ -31,6 +31,7 @@ LIMITS = {
     "random": (48, 0),
     "reduction": (56, 8_192),
     "sigmoid": (28, 0),
+    "softmax": (56, 0),
     "update": (48, 72),
 }
 LIMITS |= {"convolution TF32": (140, 34_816), "linear TF32": (128, 34_816)}

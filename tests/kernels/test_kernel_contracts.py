@@ -157,6 +157,10 @@ def _next(key, function, /, **arguments):
     return function(**{**arguments, key: (arguments[key] + 1) % 2**64})
 
 
+def _turned(function, /, **arguments):
+    return function(**{key: x.swapaxes(0, -1) for key, x in arguments.items()}).swapaxes(0, -1)
+
+
 def _negative(key, function, /, **arguments):
     return function(**{**arguments, key: not arguments[key]})
 
@@ -193,6 +197,10 @@ MUTANTS = {
     "philox_uniform, next draw": ("philox_uniform", partial(_next, "draw")),
     "adam, step": ("adam", _late),
     "adam, eps": ("adam", partial(_changed, "eps", 1e4)),
+    "log_softmax, scaled": ("log_softmax", _scaled),
+    "log_softmax, along another axis": ("log_softmax", _turned),
+    "log_softmax_grad, the value": ("log_softmax_grad", partial(_changed, "y", 1.001)),
+    "log_softmax_grad, along another axis": ("log_softmax_grad", _turned),
     "gather, next row": ("gather", partial(_next, "row")),
     "gather, low": ("gather", partial(_changed, "low", 1.001)),
     "gather, high": ("gather", partial(_changed, "high", 1.001)),

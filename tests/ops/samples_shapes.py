@@ -30,7 +30,7 @@ sample("max", empty=False)(lambda c, name: _reduction(c, name, c.distinct))
 sample("var", empty=False)(lambda c, name: _reduction(c, name, c.smooth, ddof=0))
 
 
-@sample("log_softmax")
+@sample("log_softmax", kernel=True)
 def _log_softmax(c, name):
     shape = (*c.shape(0, 2), c.integer(1, 4))
     order = c.rng.permutation(len(shape))

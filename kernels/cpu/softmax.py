@@ -1,0 +1,86 @@
+"""Logarithms of softmax probabilities: a row at a time, sums in float64; float64 is NumPy's."""
+
+from functools import cache
+
+import numpy as np
+from numba.np.numpy_support import carray
+
+from ..reference import softmax as reference
+from .jit import entry, jit
+from .loss import _total
+from .memory import location
+from .sigmoid import MOST, exp
+from .team import arguments, run_parts
+from .vector import floats
+
+PART = 1 << 12  # numbers, or one row
+
+
+@jit
+def _least(value):
+    """value as `exp` takes it: e^−87 is as good as 0 beside the largest, which is 1."""
+    return value if value > -MOST else -MOST
+
+
+@jit
+def _log_softmax(xs, ys):
+    most = xs[0]
+    for i in range(xs.size):
+        value = xs[i]
+        most = value if value > most or value != value else most  # NaN wins
+    for i in range(ys.size):
+        value = xs[i] - most
+        power = exp(_least(value))
+        ys[i] = power if value == value else value
+    log = np.float32(np.log(_total(ys)))
+    for i in range(ys.size):
+        ys[i] = xs[i] - most - log
+
+
+@jit
+def _log_softmax_grad(gys, ys, gxs):
+    total = np.float32(_total(gys))
+    for i in range(gxs.size):
+        value = ys[i]
+        cut = _least(value)
+        power = exp(cut if cut < MOST else MOST)
+        gxs[i] = gys[i] - (power if value == value else value) * total
+
+
+def _part(number, place):
+    """Some rows. Words: rows, how long each is, rows in a part, the addresses; one that is 0 for none."""
+    words = arguments(place)
+    rows, size, each = words[0], words[1], words[2]
+    for row in range(number * each, min(rows, (number + 1) * each)):
+        start = 4 * row * size
+        first, result = carray(floats(words[3] + start), (size,)), carray(floats(words[5] + start), (size,))
+        if words[4]:
+            _log_softmax_grad(first, carray(floats(words[4] + start), (size,)), result)
+        else:
+            _log_softmax(first, result)
+
+
+@cache
+def _entry():
+    return entry(_part)
+
+
+def _run(x, y):
+    x, result = np.ascontiguousarray(x), np.empty(x.shape, x.dtype)
+    y = None if y is None else np.ascontiguousarray(y)
+    size = x.shape[-1]
+    rows, each = x.size // size, max(1, PART // size)
+    places = location(x), 0 if y is None else location(y), location(result)
+    if rows:
+        run_parts(_entry(), (rows, size, each, *places), -(-rows // each))
+    return result
+
+
+def log_softmax(x):
+    """See CONTRACTS["log_softmax"]."""
+    return _run(x, None) if x.dtype == np.float32 else reference.log_softmax(x)
+
+
+def log_softmax_grad(gy, y):
+    """See CONTRACTS["log_softmax_grad"]."""
+    return _run(gy, y) if y.dtype == np.float32 else reference.log_softmax_grad(gy, y)
