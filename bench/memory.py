@@ -53,7 +53,7 @@ def measure(name: str, side: str, batch: int | None, steps: int) -> dict[str, fl
         with kernels.use_kernels("reference"):
             ours = bench_steps.trainer(name, batch)
             plain = twins.step(ours, side == "torch.compile")
-            del ours.generator, ours.discriminator, ours.optimizers  # PyTorch has its own
+            del ours.networks, ours.optimizers  # PyTorch has its own
 
         def step() -> Any:
             with kernels.use_kernels("reference"):  # for the order of the batches

@@ -18,19 +18,23 @@ HOPELESS = 4
 
 
 class Call(NamedTuple):
-    """What is timed, and what waits for the device that does it, if it is another than the processor."""
+    """What is timed, and what waits for the device that does it, if it is another than the processor.
+
+    each: how many of the things whose time is wanted one call does.
+    """
 
     run: Callable[[], Any]
     wait: Callable[[], Any] | None = None
+    each: int = 1
 
     def seconds(self, repeat: int) -> float:
-        """The mean time of `repeat` calls and one wait."""
+        """The mean time of one thing, over `repeat` calls and one wait."""
         start = time.perf_counter()
         for _ in range(repeat):
             self.run()
         if self.wait:
             self.wait()
-        return (time.perf_counter() - start) / repeat
+        return (time.perf_counter() - start) / (repeat * self.each)
 
 
 def alternate(calls: Mapping[str, Call], seconds: float) -> dict[str, list[float]]:

@@ -107,7 +107,12 @@ class Objective:
 
     def discriminator(self, real: Any, fake: Any) -> Tensor:
         """D's loss: the mean over the real outputs plus the mean over the fake ones."""
-        return self.game.real(_tensor(real)) + self.game.fake(_tensor(fake))
+        terms = self.discriminator_terms(real, fake)
+        return terms["real"] + terms["fake"]
+
+    def discriminator_terms(self, real: Any, fake: Any) -> dict[str, Tensor]:
+        """The two parts of D's loss by name, "real" and "fake"."""
+        return {"real": self.game.real(_tensor(real)), "fake": self.game.fake(_tensor(fake))}
 
     def generator(self, fake: Any) -> Tensor:
         """G's loss on D's outputs for fake examples."""
@@ -122,10 +127,12 @@ class Objective:
         return values.mean()
 
 
-def adversarial(name: str, probabilities: bool = False) -> Objective:
+def adversarial(name: str, probabilities: bool = False, label_smoothing: float = 0.0) -> Objective:
     """The objective of that name; `probabilities` says that D ends in a sigmoid.
 
-    Raises ConfigError for an unknown name, or for one that has no form for probabilities.
+    label_smoothing: D is to call the real data real with probability 1 − label_smoothing only, for the
+    cross-entropy games (one-sided label smoothing: Salimans et al. 2016, section 3.4).
+    Raises ConfigError for an unknown name, or for one that has no form for probabilities or no labels.
     """
     if not isinstance(name, str) or name not in OBJECTIVES:
         near = difflib.get_close_matches(str(name), OBJECTIVES, n=1)
@@ -135,14 +142,21 @@ def adversarial(name: str, probabilities: bool = False) -> Objective:
             + f"; there are: {', '.join(OBJECTIVES)}"
         )
     logits, probability = OBJECTIVES[name]
+    smoothing = number("adversarial: label_smoothing", label_smoothing, 0.0, 1.0)
+    if smoothing and probability is None:
+        raise ConfigError(f"the {name!r} objective has no labels to be smoothed: leave out label_smoothing")
     if not probabilities:
-        return Objective(name, logits)
+        return Objective(name, _smoothed(logits, ops.bce_with_logits, smoothing))
     if probability is None:
         raise ConfigError(
             f"the {name!r} objective takes D's raw output: leave out the final sigmoid of D, or use "
             "'saturating' or 'non_saturating'"
         )
-    return Objective(name, probability, True)
+    return Objective(name, _smoothed(probability, ops.bce, smoothing), True)
+
+
+def _smoothed(game: Game, entropy: Callable, smoothing: float) -> Game:
+    return game._replace(real=lambda s: entropy(s, 1 - smoothing)) if smoothing else game
 
 
 def _slope(D: Callable, x: Tensor) -> Tensor:

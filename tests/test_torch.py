@@ -102,7 +102,7 @@ def recipe_of(name):
 @every_recipe
 def test_state_dictionaries_go_both_ways(name):
     recipe = recipe_of(name)
-    for network in recipe.networks(SHAPES[name]):
+    for network in recipe.networks(SHAPES[name]).values():
         other = twin_of(network)
         with torch.no_grad():
             for p in other.parameters():
@@ -118,7 +118,7 @@ def test_state_dictionaries_go_both_ways(name):
 @every_recipe
 def test_the_recipes_networks_compute_the_same(name):
     recipe = recipe_of(name)
-    G, D = recipe.networks(SHAPES[name])
+    G, D = recipe.networks(SHAPES[name]).values()
     random = np.random.default_rng(0)
     z = random.normal(size=(5, recipe.noise)).astype(np.float32)
     x = random.uniform(-1, 1, (5, *SHAPES[name])).astype(np.float32)

@@ -175,6 +175,8 @@ class _Namespace:
 def _on_device(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if function in READING:
         recording.refuse(f"a shape depends on values ({function.__name__})")
+    if function in (np.empty, np.empty_like):  # has no values to be made again
+        return on_device(function(*map(plain, args), **kwargs))
     kwargs, out = {name: plain(value) for name, value in kwargs.items()}, kwargs.get("out")
     found = _made(function, args, kwargs, in_place=out is not None or function is np.copyto)
     return found if out is None else out

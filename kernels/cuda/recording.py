@@ -78,6 +78,11 @@ class Recording:
             call()
 
 
+def possible(device: str) -> bool:
+    """Whether work on a device of that name can be recorded."""
+    return device.partition(":")[0] in ("cuda", "cuda-sim")
+
+
 def new(device: str) -> Any:
     """An empty Recording for a device: "cuda", "cuda:1" or "cuda-sim"."""
     if device == "cuda-sim":

@@ -43,7 +43,7 @@ class DcganCifar10(Recipe):
     def prepare(self, source: Any) -> Any:
         return source.resized(32) if len(source.shape) == 3 else source
 
-    def networks(self, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
+    def networks(self, shape: tuple[int, ...]) -> dict[str, nn.Module]:
         if len(shape) != 3 or shape[1:] != (32, 32):
             raise ConfigError(f"{self.name}: takes 32x32 pictures, the data is of shape {shape}")
         channels, c = shape[0], self.width
@@ -62,7 +62,7 @@ class DcganCifar10(Recipe):
             nn.Tanh(),
         )
         discriminator = nn.Sequential(
-            nn.Conv2d(channels, c, 4, stride=2, padding=1),
+            nn.Conv2d(self.pack * channels, c, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
             nn.Dropout2d(self.dropout),
             nn.Conv2d(c, 2 * c, 4, stride=2, padding=1),
@@ -74,4 +74,5 @@ class DcganCifar10(Recipe):
             nn.Conv2d(4 * c, 1, 4),
             nn.Flatten(),
         )
-        return draw_dcgan_weights(generator), draw_dcgan_weights(discriminator)
+        drawn = draw_dcgan_weights(generator), draw_dcgan_weights(discriminator)
+        return {"generator": drawn[0], "discriminator": drawn[1]}

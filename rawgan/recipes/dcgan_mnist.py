@@ -47,7 +47,7 @@ class DcganMnist(Recipe):
     def prepare(self, source: Any) -> Any:
         return source.resized(28) if len(source.shape) == 3 and max(source.shape[1:]) < 28 else source
 
-    def networks(self, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
+    def networks(self, shape: tuple[int, ...]) -> dict[str, nn.Module]:
         channels, height, width = picture_size(self.name, shape, 4)
         h, w, c = height // 4, width // 4, self.width
         generator = nn.Sequential(
@@ -65,7 +65,7 @@ class DcganMnist(Recipe):
             nn.Tanh(),
         )
         discriminator = nn.Sequential(
-            nn.Conv2d(channels, c, 5, stride=2, padding=2),
+            nn.Conv2d(self.pack * channels, c, 5, stride=2, padding=2),
             nn.LeakyReLU(self.slope),
             nn.Dropout(self.dropout),
             nn.Conv2d(c, 2 * c, 5, stride=2, padding=2),
@@ -74,4 +74,5 @@ class DcganMnist(Recipe):
             nn.Flatten(),
             nn.Dense(2 * c * h * w, 1),
         )
-        return draw_dcgan_weights(generator), draw_dcgan_weights(discriminator)
+        drawn = draw_dcgan_weights(generator), draw_dcgan_weights(discriminator)
+        return {"generator": drawn[0], "discriminator": drawn[1]}

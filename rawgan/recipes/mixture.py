@@ -32,7 +32,7 @@ class Mixture(Recipe):
         super().__post_init__()
         whole_number(f"{self.name}: hidden", self.hidden)
 
-    def networks(self, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
+    def networks(self, shape: tuple[int, ...]) -> dict[str, nn.Module]:
         size = math.prod(shape)
         generator = nn.Sequential(
             nn.Dense(self.noise, self.hidden),
@@ -44,10 +44,10 @@ class Mixture(Recipe):
         )
         discriminator = nn.Sequential(
             nn.Flatten(),
-            nn.Dense(size, self.hidden),
+            nn.Dense(self.pack * size, self.hidden),
             nn.LeakyReLU(0.2),
             nn.Dense(self.hidden, self.hidden),
             nn.LeakyReLU(0.2),
             nn.Dense(self.hidden, 1),
         )
-        return generator, discriminator
+        return {"generator": generator, "discriminator": discriminator}

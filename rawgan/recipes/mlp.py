@@ -43,7 +43,7 @@ class Mlp(Recipe):
         super().__post_init__()
         whole_number(f"{self.name}: hidden", self.hidden)
 
-    def networks(self, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
+    def networks(self, shape: tuple[int, ...]) -> dict[str, nn.Module]:
         pixels = math.prod(shape)
         generator = nn.Sequential(
             nn.Dense(self.noise, self.hidden),
@@ -56,11 +56,11 @@ class Mlp(Recipe):
         )
         discriminator = nn.Sequential(
             nn.Flatten(),
-            nn.Dense(pixels, self.hidden),
+            nn.Dense(self.pack * pixels, self.hidden),
             nn.ReLU(),
             nn.Dense(self.hidden, self.hidden),
             nn.ReLU(),
             nn.Dense(self.hidden, 1),
             nn.Sigmoid(),
         )
-        return generator, discriminator
+        return {"generator": generator, "discriminator": discriminator}

@@ -3,47 +3,54 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from rawgan import arrays
-from rawgan.engine import switch
 from rawgan.kernels.errors import NonFiniteError
 
 
-class _Found(Exception):
-    pass
+class Found(Exception):
+    """The search has met a value that is not finite; its text says which."""
 
 
-def check_finite(step: int, player: str, row: dict[str, float], again: Callable[[], Any]) -> None:
-    """Raise NonFiniteError if a number of `row` is not finite, naming where it began.
+class Done(Exception):
+    """The search has come to its end."""
 
-    again: repeats the player's forward pass exactly and returns the loss; that and the backward pass are
-    watched, result by result, until the first infinite or NaN element.
+
+def all_finite(numbers: Mapping[str, float]) -> bool:
+    """Whether a turn may go on."""
+    return all(map(math.isfinite, numbers.values()))
+
+
+def error(
+    step: int, player: str, numbers: Mapping[str, float], search: Callable[[], None], hint: str = ""
+) -> NonFiniteError:
+    """What to raise for a turn of which a number is not finite.
+
+    search: repeats the step and raises Found or Done. hint: a sentence for the end.
     """
-    if all(math.isfinite(value) for value in row.values()):
-        return
-    bad = next(name for name, value in row.items() if not math.isfinite(value))
+    bad = next(name for name, value in numbers.items() if not math.isfinite(value))
+    where = "every single result is finite, but their sum is not: the numbers have grown too large"
     try:
-        with switch(watch=_stop_at_first):
-            loss = again()
-        with switch(watch=_stop_at_first_gradient):
-            loss.backward()
-        where = "every single result is finite, but their sum is not: the numbers have grown too large"
-    except _Found as found:
+        search()
+    except Found as found:
         where = f"the first value that is not finite is {found}"
-    raise NonFiniteError(
-        f"step {step}: {bad.replace('_', ' ')} of the {player}'s turn is {row[bad]}; {where}. "
+    except Done:
+        pass
+    return NonFiniteError(
+        f"step {step}: {bad.replace('_', ' ')} of the {player}'s turn is {numbers[bad]}; {where}. "
         "The networks stand as after the last good update. Remedies: a lower learning_rate, clip_norm=1.0, "
-        "or an objective on logits"
+        f"or an objective on logits{hint}"
     )
 
 
-def _stop_at_first(op: str, layer: str, what: str, array: arrays.Array) -> None:
+def stop_at_first(op: str, layer: str, what: str, array: arrays.Array) -> None:
+    """For the tape's `watch`: Found at a value or gradient that is not finite."""
     if not bool(arrays.namespace(array).isfinite(array).all()):
-        raise _Found(f"the {what} of {op}{f' in {layer}' if layer else ''}")
+        raise Found(f"the {what} of {op}{f' in {layer}' if layer else ''}")
 
 
-def _stop_at_first_gradient(op: str, layer: str, what: str, array: arrays.Array) -> None:
+def stop_at_first_gradient(op: str, layer: str, what: str, array: arrays.Array) -> None:
+    """The same while gradients are made."""
     if what != "value":  # an operation inside a gradient rule; the rule itself is named when it is done
-        _stop_at_first(op, layer, what, array)
+        stop_at_first(op, layer, what, array)

@@ -35,8 +35,6 @@ KEYS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "data.shape": ("a list of sizes", lambda v: type(v) is list and v != [] and all(map(_counts, v))),
     "data.fingerprint": ("a text", _is(str)),
     "networks": ("an object", _is(dict)),
-    "networks.generator": ("an object", _is(dict)),
-    "networks.discriminator": ("an object", _is(dict)),
     "seed": ("a whole number in [0, 2**64)", lambda v: isinstance(v, int) and 0 <= v < 2**64),
     "epochs": ("a whole number from 1 on, or null", lambda v: v is None or _counts(v)),
     "steps": ("a whole number from 1 on, or null", lambda v: v is None or _counts(v)),
@@ -61,9 +59,15 @@ def check(config: Any, path: str | os.PathLike) -> None:
         if not fits(found[key]):
             raise CheckpointError(f"{path}: {key} takes {takes}, got {found[key]!r}; restore it")
     kind = KINDS[config["recipe"]]
+    networks = [f"networks.{name}" for name in kind.members()]
+    for key in networks:
+        if key not in found:
+            raise CheckpointError(f"{path}: {key} is missing, which takes an object; restore it")
+        if type(found[key]) is not dict:
+            raise CheckpointError(f"{path}: {key} takes an object, got {found[key]!r}; restore it")
     settings = [f"settings.{f.name}" for f in dataclasses.fields(kind) if f.name not in ELSEWHERE]
     for key in found:
-        if key not in KEYS and key not in settings:
+        if key not in KEYS and key not in settings and key not in networks:
             raise CheckpointError(f"{path}: a run of {kind.name!r} has no {key!r}; remove it")
     for key in settings:
         if key not in found:

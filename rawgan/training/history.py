@@ -59,9 +59,9 @@ class History:
             raise unwritable(path, error) from error
 
     @classmethod
-    def in_memory(cls) -> "History":
-        """A history of `COLUMNS` without a file, for a run without a directory."""
-        return cls(None, COLUMNS, array("d"))
+    def in_memory(cls, columns: Sequence[str] = COLUMNS) -> "History":
+        """A history without a file, for a run without a directory."""
+        return cls(None, tuple(columns), array("d"))
 
     @classmethod
     def create(cls, path: str | os.PathLike, columns: Sequence[str] = COLUMNS) -> "History":

@@ -32,6 +32,10 @@ class Keeper:
         self.plotted_at = time.monotonic()
         self.warned: set[str] = set()  # what could not be written, once said
 
+    def steps_until_due(self) -> int:
+        """How many steps, one or more, to the next at which there is something to write."""
+        return min(every - self.run.steps % every for every in (self.sample_every, self.checkpoint_every))
+
     def after_step(self) -> None:
         """What is due. The picture first: once the checkpoint is there, a resumed run draws it no more."""
         if self.run.steps % self.sample_every == 0:

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from rawgan import arrays, nn
+from rawgan.kernels.cuda import recording
 from rawgan.kernels.errors import CheckpointError, ConfigError, NonFiniteError
 from rawgan.settings import whole_number
 from rawgan.training import plan
-from rawgan.training.history import COLUMNS, History, read
+from rawgan.training.history import History, read
 from rawgan.training.keeper import Keeper
 from rawgan.training.progress import Progress
+from rawgan.training.replays import Replays
 from rawgan.training.run import Run
 from rawgan.training.rundir import RunDirectory, compare_config
 from rawgan.training.step import Trainer
@@ -110,8 +112,9 @@ def _open(
     stack: contextlib.ExitStack, trainer: Trainer, config: dict, out: Any, saved: dict | None
 ) -> tuple[Run, RunDirectory | None]:
     """The run, new or resumed, and its open directory."""
+    columns = trainer.recipe.columns()
     if out is None:
-        return Run(trainer, config, History.in_memory()), None
+        return Run(trainer, config, History.in_memory(columns)), None
     if saved is None:
         directory = stack.enter_context(RunDirectory.create(out, config))
         found = None
@@ -125,10 +128,10 @@ def _open(
             )
         directory.set_config(config)
     if found is None:
-        rows = History.create(directory.history_path)
+        rows = History.create(directory.history_path, columns)
     else:
         trainer.restore(found.arrays, found.meta)
-        rows = History.resume(directory.history_path, found.step, COLUMNS)
+        rows = History.resume(directory.history_path, found.step, columns)
     stack.callback(rows.close)
     return Run(trainer, config, rows, directory.path), directory
 
@@ -143,18 +146,21 @@ def _loop(
 ) -> None:
     trainer, rows = run.trainer, run._rows
     keeper = Keeper(run, directory, **every) if directory else None
+    replays = Replays(trainer) if recording.possible(trainer.device) else None
     with Progress(total, trainer.steps, progress) as bar, _polite_stop() as asked_to_stop:
         try:
             if keeper and trainer.steps == 0:
                 keeper.save()
             while trainer.steps < total and not run.stopped:
-                row = trainer.step()
-                rows.append(row)
-                bar.update(row)
-                for callback in callbacks:  # before the saving, so that what they change is saved too
-                    answer = callback(run, row)
-                    if isinstance(answer, bool | np.bool_) and answer:
-                        run.stopped = "callback"
+                left = total - trainer.steps
+                limit = 1 if callbacks else min(left, keeper.steps_until_due()) if keeper else left
+                for row in replays.rows(limit) if replays else (trainer.step(),):
+                    rows.append(row)
+                    bar.update(row)
+                    for callback in callbacks:  # before the saving, so that what they change is saved too
+                        answer = callback(run, row)
+                        if isinstance(answer, bool | np.bool_) and answer:
+                            run.stopped = "callback"
                 if keeper:
                     keeper.after_step()
                 if asked_to_stop():

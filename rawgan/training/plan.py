@@ -83,10 +83,11 @@ def source_for(given: Any, data_dir: Any, plan: recipes.Recipe, saved: dict | No
     return data.load(given, data_dir=data_dir)
 
 
-def own_networks(
-    generator: nn.Module | None, discriminator: nn.Module | None
-) -> tuple[nn.Module, nn.Module] | None:
-    return (generator, discriminator) if generator is not None and discriminator is not None else None
+def own_networks(generator: nn.Module | None, discriminator: nn.Module | None) -> dict[str, nn.Module] | None:
+    """Those given to `train`, by name."""
+    if generator is None or discriminator is None:
+        return None
+    return {"generator": generator, "discriminator": discriminator}
 
 
 def config_of(plan: recipes.Recipe, source: Any, seed: int, trainer: Trainer) -> dict[str, Any]:
@@ -97,10 +98,7 @@ def config_of(plan: recipes.Recipe, source: Any, seed: int, trainer: Trainer) ->
         "settings": settings,
         "data": {"name": source.name, "shape": list(source.shape), "fingerprint": source.fingerprint},
         "seed": seed,
-        "networks": {
-            "generator": describe(trainer.generator),
-            "discriminator": describe(trainer.discriminator),
-        },
+        "networks": {name: describe(network) for name, network in trainer.networks.items()},
     }
     return as_json(config)
 

@@ -97,14 +97,13 @@ def load(
                 f"{path}: is a checkpoint without its configuration; give the run directory that it is from"
             )
         config, source, where = meta["config"], Path(path), None
-        rows = {name: values[f"history.{name}"] for name in history.COLUMNS if f"history.{name}" in values}
+        rows = {}
     check(config, source)
     device = arrays.resolve(device)
-    networks = (
-        generator or _rebuilt("generator", config, source),
-        discriminator or _rebuilt("discriminator", config, source),
-    )
     recipe = recipes.make(config["recipe"], **config["settings"])
+    rows = rows or {k: values[f"history.{k}"] for k in recipe.columns() if f"history.{k}" in values}
+    own = {"generator": generator, "discriminator": discriminator}
+    networks = {name: own.get(name) or _rebuilt(name, config, source) for name in recipe.members()}
     try:
         trainer = Trainer(recipe, config["data"]["shape"], None, config["seed"], device, networks)
         trainer.restore(values, meta)

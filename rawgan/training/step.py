@@ -1,36 +1,39 @@
 """One training step of a GAN, and everything that it changes.
 
-A `Trainer` holds both networks, their optimisers and the random streams. All its state can be taken out
+A `Trainer` holds the networks, their optimisers and the random streams. All its state can be taken out
 and put back, and equal states make equal steps, bit for bit.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from rawgan import arrays, kernels, nn, optim, rng
-from rawgan.engine import Tensor, no_grad
-from rawgan.kernels.errors import CheckpointError, NonFiniteError, ShapeError
+from rawgan import arrays, nn, rng
+from rawgan.engine import no_grad, switch
+from rawgan.kernels.errors import CheckpointError
 from rawgan.losses import adversarial
 from rawgan.recipes import Recipe
-from rawgan.recipes.base import PLAYERS
 from rawgan.settings import number
-from rawgan.training.anomaly import check_finite
+from rawgan.training import anomaly
+from rawgan.training.average import Average
+from rawgan.training.game import Game, Search
 
-Report = Callable[[str, dict[str, arrays.Array], Callable[[], Tensor]], None]
+
+class _Stopped(Exception):
+    """A turn of a step has a number that is not finite."""
 
 
 class Trainer:
-    """The two players and how they take turns.
+    """The players and how they take turns.
 
-    recipe: settings. networks: (G, D), or None for the recipe's own, drawn from the seed.
+    recipe: settings. networks: by name, or None for the recipe's own, drawn from the seed.
     shape: of one item of the data. source: the data, or None to sample only.
     device: where everything lives. steps: training steps done so far.
+    optimizers: by player. average: of G's weights over the steps, where the recipe wants one.
     """
 
     def __init__(
@@ -40,83 +43,76 @@ class Trainer:
         source: Any = None,
         seed: int = 0,
         device: str = "cpu",
-        networks: tuple[nn.Module, nn.Module] | None = None,
+        networks: Mapping[str, nn.Module] | None = None,
     ):
         root = rng.Generator(seed)
         self.recipe, self.shape, self.source, self.device = recipe, tuple(shape), source, device
         with arrays.use_device(device), rng.use_generator(root.spawn("weights")):
-            generator, discriminator = networks or recipe.networks(self.shape)
-        self.generator = generator.label("generator").to(device).train()
-        self.discriminator = discriminator.label("discriminator").to(device).train()
-        self.objective = adversarial(recipe.objective, recipe.probabilities)
+            made = networks or recipe.networks(self.shape)
+        self.networks = {name: made[name].label(name).to(device).train() for name in recipe.members()}
+        self.objective = adversarial(recipe.objective, recipe.probabilities, recipe.label_smoothing)
         self.optimizers = {
-            player: recipe.make_optimizer(player, self.network(player).parameters()) for player in PLAYERS
+            player: recipe.make_optimizer(
+                player, [p for name in names for p in self.networks[name].parameters()]
+            )
+            for player, names in recipe.players.items()
         }
+        weights = self.generator.parameters()
+        self.average = None if recipe.average is None else Average(weights, recipe.average)
         self.noise = root.spawn("noise")
         self.layers = root.spawn("layers")  # what dropout draws from
         self.data_key = root.spawn("data").key
         self.steps = 0
-        self._verdicts: list[arrays.Array] = []  # D's outputs in this turn, on real and on fake
 
-    def network(self, player: str) -> nn.Module:
-        """ "generator" or "discriminator" by name."""
-        return self.generator if player == "generator" else self.discriminator
+    @property
+    def generator(self) -> nn.Module:
+        return self.networks["generator"]
+
+    @property
+    def discriminator(self) -> nn.Module:
+        return self.networks["discriminator"]
 
     def step(self) -> dict[str, float]:
-        """Update D `d_steps` times and G once; returns the row of the history.
+        """One step of the recipe; returns the row of the history.
 
         Raises NonFiniteError, before the player at fault is updated, where a loss or gradient is not finite.
         """
         row: dict[str, float] = {}
+        begin = self.noise.state(), self.layers.state()
 
-        def check(player: str, values: dict[str, arrays.Array], again: Callable[[], Tensor]) -> None:
+        def check(turn: int, player: str, values: dict[str, arrays.Array]) -> None:
             numbers = {name: arrays.to_numpy(value).item() for name, value in values.items()}
-            try:
-                check_finite(self.steps + 1, player, numbers, again)
-            except NonFiniteError as error:
-                outside = any(bool(((v < 0) | (v > 1)).any()) for v in self._verdicts)
-                if self.objective.probabilities and outside:
-                    raise NonFiniteError(
-                        f"{error}. D gives values outside [0, 1], which this objective takes as "
-                        "probabilities: end it with nn.Sigmoid() or set d_probabilities=False"
-                    ) from None
-                raise
+            if not anomaly.all_finite(numbers):
+                raise _Stopped(turn, player, numbers)
             row.update(numbers)
 
-        first = self.steps * self.recipe.d_steps
-        self.play(lambda turn: self.real_batch(first + turn), check)
+        game = Game(self, self._batch, check)
+        try:
+            self.play(game)
+        except _Stopped as stopped:
+            turn, player, numbers = stopped.args
+            outside = any(bool(((v < 0) | (v > 1)).any()) for v in game.verdicts)
+            hint = (
+                ". D gives values outside [0, 1], which this objective takes as probabilities: end it with "
+                "nn.Sigmoid() or set d_probabilities=False"
+            )
+            hint = hint if self.objective.probabilities and outside else ""
+            self.noise.set_state(begin[0])
+            self.layers.set_state(begin[1])
+            search = Search(self, self._batch, turn)
+            raise anomaly.error(
+                self.steps + 1, player, numbers, lambda: self.play(search, search.look), hint
+            ) from None
         self.steps += 1
         return {"step": self.steps, **row}
 
-    def play(self, real: Callable[[int], arrays.Array], report: Report) -> None:
-        """All that a step computes; no value is read back here, so that it can be recorded (replays.py).
-
-        real: D's turn, counted from 0 -> its batch, on the device. report: called in each turn, before the
-        update, with the player, what is written down of the turn as arrays of no axes, and a function that
-        repeats the forward pass exactly and returns the loss.
-
-        The last fake batch serves both players, as in Radford et al.'s training: D sees it cut off from the
-        tape, G learns through it.
-        """
+    def play(self, game: Game, watch: Callable[..., None] | None = None) -> None:
+        """All that a step computes; no value is read back here, so that it can be recorded (recorded.py)."""
         # NumPy's warnings tell less than the NonFiniteError that follows, and come for harmless values too.
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")
-        with arrays.use_device(self.device), rng.use_generator(self.layers), quiet:
-            for turn in range(self.recipe.d_steps):
-                last = turn == self.recipe.d_steps - 1
-                batch = real(turn)
-                z = self.noise.normal((self.recipe.batch_size, self.recipe.noise))
-                before = self.layers.state()
-                with contextlib.nullcontext() if last else no_grad():
-                    fake = self.generator(z)
-                if fake.shape != batch.shape:
-                    raise ShapeError(
-                        f"the generator makes {fake.shape} of noise {z.shape}, the data is {batch.shape}; "
-                        "end it with nn.Reshape(...)"
-                    )
-                d_losses = partial(self._d_loss, batch)
-                self._turn("discriminator", d_losses, fake, z, before, report)
-            with nn.frozen(self.discriminator):
-                self._turn("generator", self._g_loss, fake, z, before, report)
+        watching = switch(watch=watch) if watch else contextlib.nullcontext()
+        with arrays.use_device(self.device), rng.use_generator(self.layers), quiet, watching:
+            self.recipe.step(game)
 
     def real_batch(self, number: int) -> arrays.Array:
         """Batch `number` of the data on the device, in the range of the recipe."""
@@ -124,75 +120,16 @@ class Trainer:
         batch = self.source.batch_for(number, recipe.batch_size, self.data_key, recipe.low, recipe.high)
         return arrays.asarray(batch, "float32", self.device)
 
-    def _d_loss(self, real: arrays.Array, fake: Tensor) -> tuple[Tensor, dict[str, arrays.Array]]:
-        on_real, on_fake = self._judge(real), self._judge(fake.detach())
-        loss = self.objective.discriminator(on_real, on_fake)
-        return loss, {"d_real": self.objective.verdict(on_real), "d_fake": self.objective.verdict(on_fake)}
-
-    def _g_loss(self, fake: Tensor) -> tuple[Tensor, dict[str, arrays.Array]]:
-        return self.objective.generator(self._judge(fake)), {}
-
-    def _judge(self, items: Any) -> Tensor:
-        """D's outputs, one for each item."""
-        outputs = self.discriminator(items)
-        if outputs.shape != (len(items), 1):
-            raise ShapeError(
-                f"the discriminator makes {outputs.shape} of {items.shape}, not one number for each item, "
-                f"{(len(items), 1)}; end it with nn.Flatten(), nn.Dense(..., 1)"
-            )
-        self._verdicts.append(outputs.data)
-        return outputs
-
-    def _turn(
-        self,
-        player: str,
-        losses: Callable[[Tensor], tuple[Tensor, dict[str, arrays.Array]]],
-        fake: Tensor,
-        z: arrays.Array,
-        before: dict,
-        report: Report,
-    ) -> None:
-        """One player's loss, gradients, clipping and update."""
-        optimizer = self.optimizers[player]
-        optimizer.zero_grad()
-        self._verdicts.clear()
-        mine = self.layers.state()
-        loss, values = losses(fake)
-        loss.backward()
-        gradients, sums = optim.squared_norms(optimizer.params)
-        norm = arrays.namespace(sums).sqrt(sums.sum())
-        values |= {f"{player[0]}_loss": loss.data, f"{player[0]}_grad_norm": norm}
-
-        def again() -> Tensor:  # the same forward pass, for whoever looks for the first bad value
-            self.layers.set_state(before)
-            remade = self.generator(z)
-            self.layers.set_state(mine)
-            return losses(remade)[0]
-
-        report(player, values, again)
-        self._clip(player, gradients, sums)
-        optimizer.step()
-
-    def _clip(self, player: str, gradients: list[arrays.Array], sums: arrays.Array) -> None:
-        """In place; sums: Σ g² of each gradient."""
-        limit = self.recipe.for_player("clip_value", player)
-        if limit is not None:
-            kernels.clip_value(gradients, limit)
-            sums = kernels.sum_squares(gradients)
-        limit = self.recipe.for_player("clip_norm_each", player)
-        if limit is not None:
-            kernels.clip_norm(gradients, sums, limit, True)
-            sums = kernels.sum_squares(gradients)
-        limit = self.recipe.for_player("clip_norm", player)
-        if limit is not None:
-            kernels.clip_norm(gradients, sums, limit, False)
+    def _batch(self, turn: int) -> arrays.Array:
+        return self.real_batch(self.steps * self.recipe.batches() + turn)
 
     def generate(self, z: arrays.Array) -> np.ndarray:
         """G's output for noise, as after training (running statistics, no dropout): pictures in [0, 1]."""
         was = self.generator.training
         self.generator.eval()
+        averaged = self.average.in_use() if self.average else contextlib.nullcontext()
         try:
-            with no_grad(), arrays.use_device(self.device):
+            with no_grad(), arrays.use_device(self.device), averaged:
                 out = [
                     self.generator(arrays.asarray(z[i : i + 256], "float32", self.device)).numpy()
                     for i in range(0, len(z), 256)
@@ -208,29 +145,30 @@ class Trainer:
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """All that a step depends on: arrays by name, and the rest as JSON."""
         out = {}
-        for player in PLAYERS:
-            for name, value in self.network(player).state_dict().items():
-                out[f"{player}.{name}"] = value
-            for name, value in self.optimizers[player].state_dict().items():
-                out[f"optimizer.{player}.{name}"] = value
+        for part, kept in self._parts().items():
+            out |= {f"{part}.{name}": value for name, value in kept.state_dict().items()}
         meta = {"step": self.steps, "noise": self.noise.state(), "layers": self.layers.state()}
         return out, meta | {"dropout": {path: layer.p for path, layer in self._dropouts().items()}}
+
+    def _parts(self) -> dict[str, Any]:
+        """What has a state_dict, by the name that it has in a checkpoint."""
+        optimizers = {f"optimizer.{player}": found for player, found in self.optimizers.items()}
+        return self.networks | optimizers | ({"average": self.average} if self.average else {})
 
     def _dropouts(self) -> dict[str, nn.Dropout]:
         """The dropout layers by path: their p may be changed by callbacks, so it is saved."""
         return {
             path: layer
-            for player in PLAYERS
-            for path, layer in self.network(player).named_modules(player)
+            for name, network in self.networks.items()
+            for path, layer in network.named_modules(name)
             if isinstance(layer, nn.Dropout)
         }
 
     def restore(self, saved: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """Put back what `state` gave; CheckpointError if it is of other networks."""
         try:
-            for player in PLAYERS:
-                self.network(player).load_state_dict(_under(f"{player}.", saved))
-                self.optimizers[player].load_state_dict(_under(f"optimizer.{player}.", saved))
+            for part, kept in self._parts().items():
+                kept.load_state_dict(_under(f"{part}.", saved))
             self.noise.set_state(meta["noise"])
             self.layers.set_state(meta["layers"])
             for path, layer in self._dropouts().items():

@@ -73,7 +73,7 @@ def test_as_written(name):
     recipe = recipes.make(name)
     for key, value in (ADAM | settings).items():
         assert getattr(recipe, key) == value, key
-    networks = recipe.networks(shape)
+    networks = recipe.networks(shape).values()
     assert [", ".join(map(written, network)) for network in networks] == [generator, discriminator]
 
 

@@ -67,8 +67,8 @@ def zero_the_generators_gradient(trainer):
 
 
 def flip_the_discriminators_loss(trainer):
-    loss = trainer.objective.discriminator
-    trainer.objective.discriminator = lambda real, fake: -loss(real, fake)
+    terms = trainer.objective.discriminator_terms
+    trainer.objective.discriminator_terms = lambda real, fake: {k: -v for k, v in terms(real, fake).items()}
 
 
 every_learner = pytest.mark.parametrize("name", LEARNING)

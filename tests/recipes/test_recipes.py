@@ -75,7 +75,7 @@ def test_shapes_of_the_networks(name):
     row = ROWS[name]
     for shape in (row.shape, *row.others):
         recipe = small(name)
-        G, D = recipe.networks(shape)
+        G, D = recipe.networks(shape).values()
         z = np.random.default_rng(0).normal(size=(3, recipe.noise)).astype(np.float32)
         fake = G(z)
         assert fake.shape == (3, *shape)
@@ -103,7 +103,7 @@ def test_shapes_that_are_refused(name):
 
 @every_recipe
 def test_counts_of_parameters(name):
-    networks = recipes.make(name).networks(ROWS[name].shape)
+    networks = recipes.make(name).networks(ROWS[name].shape).values()
     assert tuple(sum(p.size for p in net.parameters()) for net in networks) == ROWS[name].counts
 
 
@@ -111,7 +111,7 @@ def test_counts_of_parameters(name):
 def test_initial_weights_of_the_dcgans(name):
     """N(0, 0.02²) for weights, N(1, 0.02²) for BatchNorm's scales, 0 for what is added."""
     with rng.use_generator(rng.Generator(3)):
-        networks = recipes.make(name).networks(ROWS[name].shape)
+        networks = list(recipes.make(name).networks(ROWS[name].shape).values())
     scales = 0
     for net in networks:
         for _, module in net.named_modules():
@@ -133,7 +133,8 @@ def test_initial_weights_of_the_dcgans(name):
 def test_weights_follow_from_the_generator(name):
     def drawn(seed):
         with rng.use_generator(rng.Generator(seed)):
-            return [p.data for net in small(name).networks(ROWS[name].shape) for p in net.parameters()]
+            networks = small(name).networks(ROWS[name].shape).values()
+            return [p.data for net in networks for p in net.parameters()]
 
     assert all(np.array_equal(a, b) for a, b in zip(drawn(1), drawn(1), strict=True))
     assert not np.array_equal(drawn(1)[0], drawn(2)[0])

@@ -39,7 +39,7 @@ def test_misspelt_recipes(wrong, right):
 @every_recipe
 def test_misspelt_settings(name):
     fields = [f.name for f in dataclasses.fields(recipes.RECIPES[name])]
-    for field in fields:
+    for field in (f for f in fields if len(f) > 2):
         wrong = field[:-1] + "_"
         with pytest.raises(ConfigError) as error:
             recipes.make(name, **{wrong: 1})

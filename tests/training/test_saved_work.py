@@ -12,7 +12,7 @@ import pytest
 
 from rawgan import data, kernels, nn, recipes, rng
 from rawgan.engine import Tensor
-from rawgan.training import step
+from rawgan.recipes import base
 from rawgan.training.step import Trainer
 
 # Every weight has a shape of its own, so that its gradient is known by it.
@@ -35,7 +35,7 @@ def trainer(networks, d_steps):
     source = data.load(pictures)
     recipe = recipes.make("custom", batch_size=4, noise=5, d_steps=d_steps)
     with rng.use_generator(rng.Generator(0)):
-        made = networks["generator"](), networks["discriminator"]()
+        made = {name: make() for name, make in networks.items()}
     return Trainer(recipe, source.shape, source, networks=made)
 
 
@@ -98,7 +98,7 @@ def test_only_the_gradients_that_somebody_needs_are_computed(count, d_steps, mon
 
 
 WASTE = {
-    "D is not frozen in G's turn": lambda m: m.setattr(step.nn, "frozen", contextlib.nullcontext),
+    "D is not frozen in G's turn": lambda m: m.setattr(base.nn, "frozen", lambda D: contextlib.nullcontext()),
     "G's batch is not detached in D's turn": lambda m: m.setattr(Tensor, "detach", lambda x: x),
 }
 

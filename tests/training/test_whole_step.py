@@ -31,8 +31,8 @@ def gradients(name, column):
         made.step()
     return {
         f"{player}.{key}": tensor.grad.astype(np.float64)
-        for player in ("generator", "discriminator")
-        for key, tensor in made.network(player).named_parameters()
+        for player, network in made.networks.items()
+        for key, tensor in network.named_parameters()
     }
 
 

@@ -1,0 +1,237 @@
+"""Replayed steps are the steps of the trainer, bit for bit; what cannot be replayed is noticed."""
+
+import numpy as np
+import pytest
+from tiny_runs import TINY, assert_same, quick
+
+import rawgan
+from rawgan import nn, ops, recipes
+from rawgan.kernels.cuda import host, recording
+from rawgan.training import recorded, replays
+
+pytestmark = pytest.mark.skipif(not host.has_compiler(), reason="needs a C++ compiler")
+SIM = {"device": "cuda-sim", "steps": 8}
+POINTS = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The recordings that are made."""
+    found, make = [], recorded.Recorded.__init__
+
+    def note(self, *given):
+        make(self, *given)
+        found.append(self)
+
+    monkeypatch.setattr(recorded.Recorded, "__init__", note)
+    return found
+
+
+def eagerly(monkeypatch, *given, **more):
+    """The same training without replays."""
+    with monkeypatch.context() as patch:
+        patch.setattr(replays, "WARM", 1000)
+        return quick(*given, **more)
+
+
+@pytest.mark.parametrize("recipe", recipes.names())
+def test_every_recipe_is_the_run_without_replays(recipe, made, monkeypatch):
+    run = quick(recipe, **SIM)
+    assert [r._done for r in made] == [6]
+    assert_same(run, eagerly(monkeypatch, recipe, **SIM))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"d_steps": 3},
+        {"clip_norm": 0.01},
+        {"clip_norm_each": 0.01, "clip_value": 0.001},
+        {"optimizer": "sgd"},
+        {"optimizer": "rmsprop"},
+        {"optimizer": "adagrad"},
+        {"objective": "hinge"},
+        {"objective": "least_squares"},
+    ],
+    ids=str,
+)
+def test_every_setting_is_the_run_without_replays(settings, made, monkeypatch):
+    run = quick("mixture", **SIM, **settings)
+    assert [r._done for r in made] == [6]
+    assert_same(run, eagerly(monkeypatch, "mixture", **SIM, **settings))
+
+
+def test_more_steps_than_the_device_holds_rows_for(made, monkeypatch):
+    monkeypatch.setattr(recorded, "MOST", 4)
+    monkeypatch.setattr(replays, "MOST", 4)
+    run = quick("mlp", **SIM | {"steps": 25}, batch_size=40)  # and over the ends of epochs
+    assert [r._done for r in made] == [23]
+    assert_same(run, eagerly(monkeypatch, "mlp", **SIM | {"steps": 25}, batch_size=40))
+
+
+def custom(*, generator=(), discriminator=()):
+    rawgan.manual_seed(0)
+    G = nn.Sequential(nn.Dense(4, 8), *generator, nn.ReLU(), nn.Dense(8, 2))
+    D = nn.Sequential(nn.SpectralNorm(nn.Dense(2, 8)), *discriminator, nn.LeakyReLU(), nn.Dense(8, 1))
+    return {"generator": G, "discriminator": D, "data": POINTS, "batch_size": 8, "noise": 4}
+
+
+def own(steps=8, callbacks=(), **networks):
+    return rawgan.train(
+        **custom(**networks), steps=steps, callbacks=callbacks, device="cuda-sim", progress=False
+    )
+
+
+def own_eagerly(monkeypatch, *given, **more):
+    with monkeypatch.context() as patch:
+        patch.setattr(replays, "WARM", 1000)
+        return own(*given, **more)
+
+
+def test_layers_that_keep_something_from_step_to_step(made, monkeypatch):
+    run = own(generator=[nn.BatchNorm(8)], discriminator=[nn.Dropout(0.3)])
+    assert [r._done for r in made] == [6]
+    assert_same(run, own_eagerly(monkeypatch, generator=[nn.BatchNorm(8)], discriminator=[nn.Dropout(0.3)]))
+
+
+CHANGES = {
+    "learning rate": lambda run: setattr(run.trainer.optimizers["generator"], "lr", 0.1),
+    "dropout": lambda run: setattr(run.discriminator[1], "p", 0.9),
+    "mode": lambda run: run.discriminator.eval(),
+    "weight": lambda run: setattr(run.generator[0].weight, "data", 0 * run.generator[0].weight.data),
+    "weight in place": lambda run: run.generator[0].weight.copy_(0 * run.generator[0].weight.data),
+    "frozen": lambda run: setattr(run.generator[0].weight, "requires_grad", False),
+    "draws": lambda run: run.trainer.noise.next(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_callback_changes_counts_from_the_next_step_on(change, made, monkeypatch):
+    def callback(run, row):
+        if row["step"] == 5:
+            CHANGES[change](run)
+
+    run = own(12, [callback], discriminator=[nn.Dropout(0.3)])
+    assert sum(r._done for r in made) > 6
+    assert len(made) == (1 if change == "weight in place" else 2)
+    assert_same(run, own_eagerly(monkeypatch, 12, [callback], discriminator=[nn.Dropout(0.3)]))
+
+
+class Counting(nn.Module):
+    """Looks at the host's clock, so to speak."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * (1.0 + self.calls)
+
+
+class Reading(nn.Module):
+    def forward(self, x):
+        return x * (2.0 if float(x.data.max()) > 0 else 3.0)
+
+
+class Sending(nn.Module):
+    def forward(self, x):
+        return x + rawgan.tensor(np.full(8, 0.5, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [(Counting, "Counting changes an attribute"), (Reading, "read back"), (Sending, "from the host")],
+)
+def test_what_cannot_be_replayed_is_done_step_by_step(layer, why, made, monkeypatch):
+    with pytest.warns(UserWarning, match=why):
+        run = own(generator=[layer()])
+    assert not made
+    assert_same(run, own_eagerly(monkeypatch, generator=[layer()]))
+
+
+def test_a_baked_in_number_would_be_seen(made, monkeypatch):
+    """The tests above can fail: a count that stands still makes another run."""
+    for module in ("random", "update", "data"):
+        monkeypatch.setattr(f"rawgan.kernels.cuda.{module}.split", lambda n: (int(n), None))
+        baked = quick("mixture", **SIM)
+        monkeypatch.undo()
+        with pytest.raises(AssertionError):
+            assert_same(baked, eagerly(monkeypatch, "mixture", **SIM))
+
+
+@pytest.mark.parametrize("recipe", recipes.names())
+def test_a_replay_reads_nothing_that_an_earlier_one_has_left(recipe, made, monkeypatch):
+    """Whatever outlives no step is spoilt before each replay, as others could write there on a GPU."""
+    replay = recording.Recording.replay
+
+    def spoilt(self):
+        held = [made[0]._table, made[0]._growth, made[0]._stage._items, made[0]._stage._table]
+        held += [array for array, _ in made[0]._state]
+        passed = [x for launch in self.launches for value in launch.arguments for x in arrays_in(value)]
+        for array in {id(x): x for x in passed}.values():
+            if not any(np.may_share_memory(array, kept) for kept in held):
+                host.plain(array).view(np.uint8)[...] = 0xFF  # NaN, or -1
+        replay(self)
+
+    monkeypatch.setattr(recording.Recording, "replay", spoilt)
+    run = quick(recipe, **SIM)
+    assert made[0]._done == 6
+    assert_same(run, eagerly(monkeypatch, recipe, **SIM))
+
+
+def arrays_in(value):
+    if isinstance(value, list | tuple):
+        return [array for item in value for array in arrays_in(item)]
+    return [value] if isinstance(value, np.ndarray) else []
+
+
+def test_a_number_that_is_not_finite_is_named_and_nothing_is_lost(made, monkeypatch):
+    """It comes in the middle of a run of replays; history and weights are those without replays."""
+
+    def blow_up(steps=30):
+        made = custom(generator=[Growing()])
+        with pytest.raises(rawgan.NonFiniteError) as error:
+            rawgan.train(**made, steps=steps, device="cuda-sim", progress=False, learning_rate=0.5)
+        return str(error.value), made["generator"].state_dict()
+
+    replayed, state = blow_up()
+    assert len(made) == 1
+    monkeypatch.setattr(replays, "WARM", 1000)
+    eager, wanted = blow_up()
+    assert replayed == eager
+    assert "exp" in eager
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(state[name], value)
+
+
+class Growing(nn.Module):
+    """Its output grows with the weight before it until it overflows."""
+
+    def forward(self, x):
+        return ops.exp(ops.exp(x))
+
+
+def test_the_host_waits_once_for_many_steps(made, monkeypatch):
+    reads, get = [], host.HostArray.get
+    monkeypatch.setattr(host.HostArray, "get", lambda self: reads.append(self.shape) or get(self))
+    monkeypatch.setattr(replays, "SECONDS", 1e9)
+    run = quick("mixture", **SIM | {"steps": 42})
+    assert [r._done for r in made] == [40]
+    eager = len(reads) - 1
+    assert reads[-1] == (recorded.MOST, 6)
+    assert eager == 2 * 6
+    assert run.steps == 42
+
+
+@pytest.mark.parametrize("recipe", recipes.names())
+def test_launches_of_a_step_are_as_few_as_they_were(recipe, made):
+    """A GPU takes about 2 microseconds for each, whatever it does."""
+    most = {"mlp": 75, "dcgan_mnist": 140, "dcgan_cifar10": 180, "mixture": 70}
+    quick(recipe, **SIM)
+    launches = made[0]._maker.launches
+    assert 10 < len(launches) <= most[recipe], len(launches)
+    assert all(type(launch) is recording.Launch for launch in launches)
+
+
+assert TINY.keys() == set(recipes.names())
