@@ -138,6 +138,17 @@ def test_norms_of_long_gradients_are_summed_in_float64():
 
 
 @every_clip
+def test_gradients_in_another_memory_order(clip):
+    given = [np.random.default_rng(i).normal(size=(3, 4)) for i in range(2)]
+    plain, turned = with_gradients(*given), with_gradients(*given)
+    for p in turned:
+        p.grad = np.asfortranarray(p.grad)
+    clip(plain, 0.5)
+    clip(turned, 0.5)
+    assert all(np.array_equal(p.grad, q.grad) for p, q in zip(plain, turned, strict=True))
+
+
+@every_clip
 def test_bad_limits(clip):
     for limit in (0, -1, math.nan, math.inf, "1", None, True):
         with pytest.raises(ConfigError, match="the limit is a number above 0"):

@@ -181,6 +181,19 @@ def test_a_parameter_that_joins_late_starts_as_at_step_one(name):
 
 
 @every_optimizer
+def test_a_gradient_in_another_memory_order(name):
+    """What a user puts there may be a transposed view, or may not be written."""
+    found = []
+    for turn in (np.ascontiguousarray, np.asfortranarray):
+        (w,) = params = parameters(shapes=[(3, 4)])
+        w.grad = turn(np.random.default_rng(0).normal(size=(3, 4)))
+        w.grad.flags.writeable = False
+        made(name, params).step()
+        found.append(w.data)
+    np.testing.assert_array_equal(*found)
+
+
+@every_optimizer
 def test_an_update_makes_the_tape_stale(name):
     (w,) = params = parameters(shapes=[(3,)])
     opt = made(name, params)

@@ -83,6 +83,7 @@ PROMISED = {
     "optim.clip_grad_norm_each": "params, max_norm",
     "optim.clip_grad_value": "params, max_abs",
     "optim.grad_norms": "params",
+    "optim.squared_norms": "params",
 }
 WITHOUT_SETTINGS = ["Flatten", "ReLU", "Sigmoid", "Softplus", "Tanh"]
 INPUTS = {

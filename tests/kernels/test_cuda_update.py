@@ -54,6 +54,42 @@ def test_corrections_late_in_training(dtype):
         assert error <= (1e-6 if dtype == np.float32 else 1e-13) * np.abs(wanted[0][0]).max()
 
 
+UPDATES = {
+    "adam": (4, (1e-2, 0.5, 0.999, 1e-8, 3)),
+    "sgd": (3, (0.1, 0.9)),
+    "rmsprop": (3, (0.1, 0.9, 1e-8)),
+    "adagrad": (3, (0.1, 1e-10)),
+}
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_arrays_of_many_blocks(name):
+    """Every block its own part of its own array: what lists.cuh and update.py say of it is the same."""
+    count, numbers = UPDATES[name]
+    given = [arrays(seed, dtype=np.float64) for seed in range(count)]
+    given[-1] = [v * v for v in given[-1]]
+    wanted = [[np.array(x) for x in some] for some in given]
+    getattr(kernels, name)(*given, *numbers)
+    getattr(kernels, name)(*wanted, *numbers)
+    for some, exact in zip(given, wanted, strict=True):
+        for x, w in zip(some, exact, strict=True):
+            np.testing.assert_allclose(np.asarray(x), w, rtol=1e-12, atol=1e-14)
+
+
+def test_norms_and_clipping_of_many_blocks():
+    xs = arrays(0)
+    before = [np.array(x) for x in xs]
+    sums = kernels.sum_squares(xs)
+    np.testing.assert_allclose(np.asarray(sums), [(b.astype(float) ** 2).sum() for b in before], rtol=1e-13)
+    kernels.clip_norm(xs, sums, 1.0, False)
+    factor = 1 / np.sqrt(np.sum(np.asarray(sums)))
+    for x, b in zip(xs, before, strict=True):
+        np.testing.assert_allclose(np.asarray(x), b * factor, rtol=1e-6)
+    kernels.clip_value(xs, 1e-3)
+    for x, b in zip(xs, before, strict=True):
+        np.testing.assert_allclose(np.asarray(x), np.clip(b * factor, -1e-3, 1e-3), rtol=1e-6)
+
+
 def test_a_count_before_the_first_update_is_refused():
     with pytest.raises(rawgan.ConfigError, match="counted from 1"):
         kernels.adam(*(arrays(s) for s in range(4)), 1e-2, 0.5, 0.999, 1e-8, Count(0, moved(5)))
