@@ -131,6 +131,33 @@ def profile(
 
 
 @app.command
+def gradients(
+    recipe: str,
+    /,
+    *,
+    device: Names = None,
+    batch: int | None = None,
+    json: Path | None = None,
+) -> None:
+    """Compare the gradients of one step on two devices, parameter by parameter, the worst first.
+
+    Parameters
+    ----------
+    recipe:
+        mlp, dcgan_mnist, dcgan_cifar10, mixture.
+    device:
+        Two or more: cpu, cuda, cuda:1, cuda-sim; by default the CPU, and a GPU or cuda-sim.
+    batch:
+        Examples, in place of the recipe's own.
+    json:
+        Write the results to this file.
+    """
+    from rawgan.bench import gradients as bench
+
+    _measure(lambda: bench.run(recipe, device, batch), None, batch, 1.0, json)
+
+
+@app.command
 def growth(
     recipe: str = "dcgan_mnist",
     /,

@@ -30,7 +30,7 @@ from rawgan.kernels.errors import DataError
 from rawgan.training.files import write_whole
 
 FORMAT = 1
-WHATS = ("kernels", "train-step", "profile", "growth", "tape")
+WHATS = ("kernels", "train-step", "profile", "growth", "tape", "gradients")
 RIVALS = ("torch", "torch.compile")
 
 
@@ -176,6 +176,9 @@ def _fault(found: Any) -> str | None:
                 return f"row {number} has a share of the roof that is not a number"
         if not all(_positive(row.get(key, 0), least=0) for key in ("flops", "bytes", "value")):
             return f"row {number} has flops or bytes that are not numbers"
+        apart = row.get("differences", {})
+        if not isinstance(apart, dict) or not all(_plain(k) and _positive(v, 0) for k, v in apart.items()):
+            return f"row {number} has a difference that is not a number"
         memory = row.get("memory_mb", {})
         if not isinstance(memory, dict) or not all(
             _plain(side) and isinstance(m, dict) and (_positive(m.get("peak")) or _plain(m.get("missing")))

@@ -30,11 +30,13 @@ def run(
     batch: int | None = None,
     seconds: float = 0.3,
     show: Callable[[list], Any] = iter,
+    keep: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """The document of all kernels, or of `only` these.
 
     devices: columns, see `columns.find`. against: ("torch",) or (). batch: in place of the cases' own.
     seconds: for each column of each row. show: wraps the list of rows to be timed, for a progress bar.
+    keep: called after each kernel with the document so far.
     """
     for name in only:
         if name not in kernels.KERNELS:
@@ -57,8 +59,13 @@ def run(
             arguments = make(np.random.default_rng(0))
             given = [part for part in parts(name) if part == "value" or arguments[part] is not None]
             work += [(name, part, case) for part in given]
-    rows = []
+    names = [c.name for c in columns] + ["torch"] * bool(against)
+    settings = {"batch": batch, "seconds": seconds, **document.of_torch([rival] if rival else [])}
+    more = {"missing": missing, "roofs": limits, "settings": settings}
+    rows: list[dict[str, Any]] = []
     for name, part, case in show(work):
+        if keep and rows and rows[-1]["name"] != name:
+            keep(document.make("kernels", rows, names, main.name, **more))
         arguments = kernels.KERNELS[name].contract.cases[case](np.random.default_rng(0))
         if batch:
             arguments = rebatched(arguments, batch)
@@ -72,9 +79,6 @@ def run(
         label = f"{case}, batch {batch}" if batch else case
         row = {"name": name, "part": part, "case": label, "flops": flops, "bytes": moved, "times": times}
         rows.append(row | {"missing": blank})
-    names = [c.name for c in columns] + ["torch"] * bool(against)
-    settings = {"batch": batch, "seconds": seconds, **document.of_torch([rival] if rival else [])}
-    more = {"missing": missing, "roofs": limits, "settings": settings}
     return document.make("kernels", rows, names, main.name, **more)
 
 

@@ -151,4 +151,5 @@ PICTURES: dict[str, dict[str, Callable[[Document], Any]]] = {
     "growth": {"curves": growth},
     "profile": {"bars": one_bar_a_row},
     "tape": {"bars": one_bar_a_row},
+    "gradients": {},
 }

@@ -66,6 +66,9 @@ def notes(document: dict[str, Any]) -> list[str]:
         )
     memory = [(r["name"], c, m) for r in document["rows"] for c, m in r.get("memory_mb", {}).items()]
     lines += [f"memory of {name}, {side}: {m['missing']}" for name, side, m in memory if "missing" in m]
+    if document["what"] == "gradients":
+        words = f"relative differences from {document['columns'][0]}, by norm, the largest first"
+        return [*lines, words] if document["columns"] else lines
     lines.append("± is half the distance between the quartiles; × is how many times faster than that column")
     if document["what"] in ("kernels", "profile"):
         lines.append(
@@ -78,6 +81,7 @@ def notes(document: dict[str, Any]) -> list[str]:
 def table(document: dict[str, Any]) -> Table:
     """The rows as a rich table."""
     main, columns = document["main"], shown(document)
+    apart = dict.fromkeys(side for row in document["rows"] for side in row.get("differences", {}))
     out = Table(box=None, pad_edge=False, header_style="bold")
     fields: list[tuple[str, Callable[[Row], str]]] = []
     for column in columns:
@@ -91,6 +95,8 @@ def table(document: dict[str, Any]) -> Table:
             ("GB/s", lambda row: rate(row, main, "bytes")),
             ("% of roof", lambda row: percent(row, main)),
         ]
+    for side in apart:
+        fields.append((side, lambda row, side=side: difference(row, side)))
     if BARE in columns:
         fields.append((f"/ {BARE}", lambda row: ratio(row, main, BARE, "{:.2f}")))
     if document["what"] == "growth":
@@ -168,6 +174,12 @@ def percent(row: Row, column: str) -> str:
     if "percent" not in taken:
         return ""
     return f"{taken['percent']:.0f} [dim]{taken['binds']}[/]"
+
+
+def difference(row: Row, side: str) -> str:
+    """A relative difference; one beyond all numbers is of values that are not finite."""
+    found = row.get("differences", {}).get(side)
+    return "" if found is None else f"{found:.1e}" if found < 1e300 else "not finite"
 
 
 def megabytes(row: Row, side: str) -> str:

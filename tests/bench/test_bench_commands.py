@@ -88,6 +88,7 @@ def test_steps_growth_and_tape_end_to_end(bench_says, no_torch, monkeypatch, tmp
         ("kernels --seconds nan", 2, "--seconds is a number above 0"),
         ("kernels --against tensorflow", 2, "tensorflow"),
         ("kernels --json no/such/folder.json", 1, "cannot be written"),
+        ("gradients mlp --device cpu", 2, "name two"),
         ("train-step --only dcgan", 2, "no recipe 'dcgan'"),
         ("growth mlp --only height", 2, "no axis 'height'"),
         ("compare nowhere.json nowhere.json", 1, "nowhere.json: cannot be read"),
@@ -110,7 +111,7 @@ def test_help_names_the_commands_and_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "[]\n")
-    for command in ("kernels", "train-step", "profile", "growth", "tape", "compare", "plot"):
+    for command in ("kernels", "train-step", "profile", "growth", "tape", "gradients", "compare", "plot"):
         assert re.search(rf"\b{command}\b", done.stdout)
 
 

@@ -59,7 +59,9 @@ GROWTH = made(
 )
 TAPE = made([row("x * y", "8 numbers", part="operation", cpu=0.004)], "tape", ("cpu",))
 PROFILE = made([row("adam", "2 calls", part="step", cpu=0.4)], "profile", ("cpu",))
+GRADIENTS = made([row("D.0.weight", "3×4", "gradient") | {"differences": {"cuda": 1e-6}}], "gradients")
 ALL = {"kernels": KERNELS, "train-step": STEPS, "growth": GROWTH, "profile": PROFILE, "tape": TAPE}
+ALL |= {"gradients": GRADIENTS}
 every_document = pytest.mark.parametrize("what", ALL)
 
 
@@ -221,12 +223,19 @@ def test_files_with_nothing_in_common_are_compared_all_the_same(capsys):
     compare.show(empty, empty)
 
 
+def test_gradients_have_no_picture_and_no_times_to_compare(tmp_path, capsys):
+    with pytest.raises(DataError, match="nothing in this file of gradients can be drawn"):
+        plot.draw(GRADIENTS, tmp_path, "stem")
+    compare.show(GRADIENTS, GRADIENTS)
+    assert "no row has a time in both files" in capsys.readouterr().out
+
+
 def test_two_kinds_are_not_compared():
     with pytest.raises(DataError, match="A is of kernels, B of tape"):
         compare.show(KERNELS, TAPE)
 
 
-@every_document
+@pytest.mark.parametrize("what", [what for what in ALL if plot.PICTURES[what]])
 def test_pictures_open(what, tmp_path):
     paths = plot.draw(ALL[what], tmp_path, "stem")
     assert [path.name for path in paths] == [f"stem-{name}.png" for name in plot.PICTURES[what]]
