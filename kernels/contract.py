@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from . import checks, checks_update, samples
+from . import checks, checks_update, samples, samples_update
 from .cases import CASES
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 EXACT = {"float32": 0.0, "float64": 0.0}
 CHECKS = {**vars(checks), **vars(checks_update)}
+SAMPLES = {**vars(samples), **vars(samples_update)}
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,7 @@ def contract(
         bytes,
         tolerance,
         CHECKS[name],
-        getattr(samples, name),
+        SAMPLES[name],
         CASES[name],
         mutates,
     )
-
-
-def moved(*arrays: Any) -> float:
-    """Bytes of some arrays; None stands for one left out."""
-    return sum(a.nbytes for a in arrays if a is not None)

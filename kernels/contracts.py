@@ -1,7 +1,8 @@
 """One entry for every kernel: what it takes and returns, what it costs, how exact it is, how to try it.
 
 Tests, benchmarks and documentation run over `CONTRACTS`; a new kernel is a new row here, a check in
-`checks.py`, a function of the same name and arguments in every column, and inputs in `samples.py`.
+`checks.py`, a function of the same name and arguments in every column, and inputs in `samples.py` (each of
+the two has a second file for the kernels of a step around its networks).
 
 >>> CONTRACTS["dense"].arguments
 ('x', 'weight', 'bias')
@@ -9,43 +10,16 @@ Tests, benchmarks and documentation run over `CONTRACTS`; a new kernel is a new 
 
 import numpy as np
 
-from . import checks
 from .contract import CONTRACTS as CONTRACTS
-from .contract import EXACT, contract, moved
+from .contract import EXACT, contract
 from .contract import Contract as Contract
+from .costs import conv_bytes, conv_flops, conv_transpose_bytes, moved, pool_out
 
 SPREADS = (  # of the three convolutions: fast ones add and subtract neighbours before they multiply
     " In the fast columns a NaN or an infinity in an image may spread over its whole tile or image, never to "
     "another, and in a weight gradient over all taps of its channel."
 )
 UPDATED = {"float32": 1e-6, "float64": 1e-14}
-
-
-def _out_plane(x, kernel_size, stride, padding):
-    return [
-        checks.conv_output_size(*sizes)
-        for sizes in zip(x.shape[2:], kernel_size, stride, padding, strict=True)
-    ]
-
-
-def _conv_flops(x, weight, bias, stride, padding):
-    return 2 * weight.size * x.shape[0] * np.prod(_out_plane(x, weight.shape[2:], stride, padding))
-
-
-def _conv_bytes(x, weight, bias, stride, padding):
-    out = x.shape[0] * weight.shape[0] * np.prod(_out_plane(x, weight.shape[2:], stride, padding))
-    return moved(x, weight, bias) + out * x.itemsize
-
-
-def _conv_transpose_bytes(x, weight, bias, stride, padding, output_padding):
-    sizes = zip(x.shape[2:], weight.shape[2:], stride, padding, output_padding, strict=True)
-    out = x.shape[0] * weight.shape[1] * np.prod([checks.conv_transpose_output_size(*s) for s in sizes])
-    return moved(x, weight, bias) + out * x.itemsize
-
-
-def _pool_out(x, kernel_size, stride, padding):
-    return x.shape[0] * x.shape[1] * np.prod(_out_plane(x, kernel_size, stride, padding))
-
 
 contract(
     "linear",
@@ -94,8 +68,8 @@ contract(
     "x weight bias stride padding",
     "x (N, C, H, W), weight (O, C, kh, kw), bias (O,) or None, stride and padding pairs of integers -> "
     "(N, O, P, Q) with P = ⌊(H + 2·padding − kh) / stride⌋ + 1, Q likewise." + SPREADS,
-    _conv_flops,
-    _conv_bytes,
+    conv_flops,
+    conv_bytes,
 )
 contract(
     "convolution",
@@ -104,7 +78,7 @@ contract(
     "x (N, I, H, W), weight (I, O, kh, kw), bias (O,) or None -> (N, O, P, Q) with "
     "P = (H − 1)·stride − 2·padding + kh + output_padding, Q likewise: the adjoint of conv2d in x." + SPREADS,
     lambda x, weight, bias, stride, padding, output_padding: 2 * x.size * weight.size / max(x.shape[1], 1),
-    _conv_transpose_bytes,
+    conv_transpose_bytes,
 )
 contract(
     "convolution",
@@ -141,9 +115,9 @@ contract(
     "x (N, C, H, W) -> (y, indices), both (N, C, P, Q): the largest of each window and its int32 position "
     "h·W + w in x's plane. The first maximum wins a tie, the first NaN wins over numbers, padding counts as "
     "−∞ and may be at most half the kernel.",
-    lambda x, kernel_size, stride, padding: _pool_out(x, kernel_size, stride, padding) * np.prod(kernel_size),
+    lambda x, kernel_size, stride, padding: pool_out(x, kernel_size, stride, padding) * np.prod(kernel_size),
     lambda x, kernel_size, stride, padding: (
-        x.nbytes + _pool_out(x, kernel_size, stride, padding) * (x.itemsize + 4)
+        x.nbytes + pool_out(x, kernel_size, stride, padding) * (x.itemsize + 4)
     ),
 )
 contract(
