@@ -39,6 +39,7 @@ _MODULES = (
     "engine",
     "kernels",
     "losses",
+    "metrics",
     "nn",
     "ops",
     "optim",
