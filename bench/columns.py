@@ -43,12 +43,13 @@ class Column:
         return arrays.asarray(value, device=self.device) if arrays.is_array(value) else value
 
     def bound(self, call: Callable[[], Any]) -> Callable[[], Any]:
-        """The call with the kernels that it makes served by this column."""
-        if self.name != "reference":
+        """The call with the kernels that it makes served by this column, on its own GPU."""
+        numbered = self.kind == "cuda" and self.name != "cuda"
+        if self.name != "reference" and not numbered:
             return call
 
         def run() -> Any:
-            with kernels.use_kernels("reference"):
+            with arrays.use_device(self.name) if numbered else kernels.use_kernels("reference"):
                 return call()
 
         return run
@@ -57,8 +58,8 @@ class Column:
         """What waits until the device has done what it was asked; None where calls do so themselves."""
         if self.kind != "cuda":
             return None
-        xp = arrays.namespace(arrays.asarray(0.0, "float32", self.device))
-        return xp.cuda.get_current_stream().synchronize
+        array = arrays.asarray(0.0, "float32", self.device)
+        return array.device.synchronize  # all its streams: a graph is replayed on one of its own
 
 
 def find(names: Sequence[str] | None) -> list[Column]:

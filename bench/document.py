@@ -2,7 +2,8 @@
 
     {"format": 1, "what": "kernels", "date": ..., "commit": ..., "machine": {...}, "versions": {...},
      "precision": "float32", "threads": 2, "main": "cpu", "columns": ["reference", "cpu", "torch"],
-     "missing": {"torch": "why the whole column is blank"}, "roofs": {"cpu": {"gflops": ..., "gbytes": ...}},
+     "missing": {"torch": "why the whole column is blank"},
+     "roofs": {"cpu": {"product": "SGEMM", "gflops": ..., "gbytes": ...}},
      "rows": [{"name": "conv2d", "part": "value", "case": ..., "flops": ..., "bytes": ...,
                "times": {"cpu": {"median_ms": ..., "low_ms": ..., "high_ms": ..., "timings": ...}},
                "missing": {"torch": "why this one cell is blank"}}]}
@@ -156,6 +157,8 @@ def _fault(found: Any) -> str | None:
     for name, roof in found["roofs"].items():
         if not isinstance(roof, dict) or not all(map(_positive, (roof.get("gflops"), roof.get("gbytes")))):
             return f"the roofs of {name!r} are not numbers above 0"
+        if not _plain(roof.get("product", "")):
+            return f"the product that is a roof of {name!r} has no name"
     if not all(
         map(_plain, map(str, [found.get("commit"), found.get("threads"), *found["versions"].values()]))
     ):

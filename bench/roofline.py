@@ -47,7 +47,7 @@ def roofline(document: Document) -> Any:
     axes.fill_between(along, limit, top, color="#f3f3f3", zorder=0, linewidth=0)
     paper.beside(
         axes,
-        f"SGEMM {roof['gflops']:.0f} Gflop/s",
+        f"{roof.get('product', 'SGEMM')} {roof['gflops']:.0f} Gflop/s",
         (np.sqrt(ridge * high), roof["gflops"]),
         (0, 5),
         ha="center",

@@ -2,7 +2,8 @@
 
 A kernel that does `flops` operations and must move `bytes` cannot be faster than the slower of the two roofs
 (Williams, Waterman and Patterson 2009): `flops` at the rate of a large matrix product (np.matmul, CuPy's on a
-GPU), `bytes` at the rate of a triad a = b + s·c over arrays that no cache holds.
+GPU), `bytes` at the rate of a triad a = b + s·c over arrays that no cache holds. Where a GPU computes in TF32
+(`use_precision`), `flops` are judged by its tensor cores' own rate, `mma.sync` on numbers in registers.
 
 More than 100% has two honest reasons: a fast convolution does fewer multiplications than the definition,
 whose operations are counted; and arrays that a cache still holds from the call before need not be fetched.
@@ -14,21 +15,39 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from rawgan import arrays
+from rawgan.bench.columns import Column
+from rawgan.kernels.precision import precision
+
 SIZE = 2048  # of the square matrices: 17 GFLOP a product
 SCALE = np.float32(0.5)
+TRIAD = 1 << 27  # numbers in each of a GPU's three arrays
+BLOCKS, ROUNDS = 528, 4096  # of the tensor cores' products: four blocks for each of an H200's multiprocessors
 
 
-def measure(device: str = "cpu", seconds: float = 1.0) -> dict[str, float]:
-    """{"gflops": of SGEMM, "gbytes": GB/s of the triad, reads and writes counted}: the best of several."""
-    product, triad, moved = (_cupy if device.startswith("cuda") and device != "cuda-sim" else _host)(device)
-    return {
-        "gflops": 2 * SIZE**3 / _best(product, seconds) / 1e9,
-        "gbytes": moved / _best(triad, seconds) / 1e9,
-    }
+class Work(NamedTuple):
+    """A product, its name and operations, a triad and its bytes; both calls wait for the end."""
+
+    product: Callable[[], Any]
+    named: str
+    operations: float
+    triad: Callable[[], Any]
+    moved: float
+
+
+def measure(device: str = "cpu", seconds: float = 1.0) -> dict[str, Any]:
+    """{"gflops": of "product", "gbytes": GB/s of the triad, reads and writes counted}: the best of several."""
+    with arrays.use_device(device):
+        work = (_cupy if device.partition(":")[0] == "cuda" else _host)(device)
+        return {
+            "product": work.named,
+            "gflops": work.operations / _best(work.product, seconds) / 1e9,
+            "gbytes": work.moved / _best(work.triad, seconds) / 1e9,
+        }
 
 
 def _best(call: Callable[[], Any], seconds: float) -> float:
@@ -50,7 +69,7 @@ def sgemm() -> Callable[[], Any]:
     return lambda: np.matmul(a, b, out=out)
 
 
-def _host(device: str) -> tuple[Callable, Callable, int]:
+def _host(device: str) -> Work:
     from rawgan.kernels.cpu import pool
 
     count = min(max(2 * last_cache(), 1 << 26), 1 << 29) // 4
@@ -62,7 +81,7 @@ def _host(device: str) -> tuple[Callable, Callable, int]:
     def triad() -> None:
         pool.run_blocks(lambda i, j: body(a[i:j], b[i:j], c[i:j], SCALE), count, block)
 
-    return sgemm(), triad, 3 * a.nbytes
+    return Work(sgemm(), "SGEMM", 2 * SIZE**3, triad, 3 * a.nbytes)
 
 
 @cache
@@ -87,23 +106,30 @@ def last_cache() -> int:
     return max(sizes[1:] or sizes)
 
 
-def _cupy(device: str) -> tuple[Callable, Callable, int]:
-    from rawgan import arrays
+def _cupy(device: str) -> Work:
+    from rawgan.kernels.cuda import peak
 
-    xp = arrays.namespace(arrays.asarray(0.0, "float32", device))
-    a, b = (arrays.asarray(np.ones((SIZE, SIZE), np.float32), device=device) for _ in range(2))
-    x, y = (arrays.asarray(np.ones(1 << 27, np.float32), device=device) for _ in range(2))
-    z = xp.empty_like(x)
+    rng = np.random.default_rng(0)  # of zeros or ones a GPU makes more a second than of data
+    a, b = (arrays.asarray(rng.standard_normal((SIZE, SIZE), np.float32)) for _ in range(2))
+    x, y = (arrays.asarray(np.resize(rng.standard_normal(1 << 20, np.float32), TRIAD)) for _ in range(2))
+    xp = arrays.namespace(a)
+    z = arrays.empty(x.shape, x.dtype)
     body = xp.ElementwiseKernel("float32 b, float32 c", "float32 a", "a = b + 0.5f * c", "triad")
+    wait = Column(device).wait()
 
     def awaited(call: Callable[[], Any]) -> Callable[[], None]:
         def run() -> None:
             call()
-            xp.cuda.get_current_stream().synchronize()
+            wait()
 
         return run
 
-    return awaited(lambda: xp.matmul(a, b)), awaited(lambda: body(x, y, z)), 3 * x.nbytes
+    triad = awaited(lambda: body(x, y, z))
+    if precision() == "fp32":
+        return Work(awaited(lambda: xp.matmul(a, b)), "SGEMM", 2 * SIZE**3, triad, 3 * x.nbytes)
+    operations = peak.multiply(a, BLOCKS, ROUNDS)[1]
+    product = awaited(lambda: peak.multiply(a, BLOCKS, ROUNDS))
+    return Work(product, "mma.sync of TF32", operations, triad, 3 * x.nbytes)
 
 
 def against(flops: float, moved: float, ms: float, roof: dict[str, float]) -> dict[str, Any]:

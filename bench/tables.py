@@ -52,7 +52,8 @@ def headline(document: dict[str, Any]) -> list[str]:
     when = f"{document['date']}, commit {document.get('commit') or 'unknown'}"
     lines = [about, f"{when}; {', '.join(f'{name} {text}' for name, text in versions.items())}"]
     for device, roof in document["roofs"].items():
-        rates = f"{roof['gflops']:.0f} Gflop/s in SGEMM, {roof['gbytes']:.1f} GB/s in a triad"
+        product = roof.get("product", "SGEMM")
+        rates = f"{roof['gflops']:.0f} Gflop/s in {product}, {roof['gbytes']:.1f} GB/s in a triad"
         lines.append(f"roofs of {device}, measured in this run: {rates}")
     return lines
 

@@ -341,6 +341,7 @@ def make(count=1, capability=None):
     cupy.array = lambda value, dtype=None: asarray(plain(value), dtype)
     for name in ("zeros", "ones", "full"):
         setattr(cupy, name, partial(filled, getattr(np, name)))
+    cupy.ElementwiseKernel = lambda *words: lambda b, c, a: a.__setitem__(..., b + 0.5 * c)  # the only one
     runtime = types.SimpleNamespace(
         getDevice=lambda: STATE.current,
         setDevice=set_device,

@@ -27,6 +27,7 @@ LIMITS = {
     "linear": (128, 34_816),
     "loss": (48, 64),
     "normalization": (108, 24_576),
+    "peak": (64, 0),
     "pooling": (56, 0),
     "random": (48, 0),
     "reduction": (56, 8_192),
