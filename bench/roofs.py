@@ -40,7 +40,7 @@ class Work(NamedTuple):
 
 
 def measure(device: str = "cpu", seconds: float = 1.0) -> dict[str, Any]:
-    """{"gflops": of "product", "gbytes": GB/s of the triad, reads and writes counted}: the best of several."""
+    """{"product", its "gflops", "gbytes": GB/s of the triad, reads and writes counted}: best of several."""
     with arrays.use_device(device):
         work = (_cupy if device.partition(":")[0] == "cuda" else _host)(device)
         return {

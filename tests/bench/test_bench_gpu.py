@@ -18,6 +18,9 @@ def out(monkeypatch, tmp_path):
     return tmp_path / "out"
 
 
+PROFILES = [*(f"profile-{recipe}" for recipe in gpu.RECIPES), "sanitizer"]
+
+
 def measured(what):
     row = {"name": "mlp", "part": "step", "case": "", "flops": 0.0, "bytes": 0.0, "times": {}}
     times = {"cuda-sim": {"median_ms": 1.0, "low_ms": 1.0, "high_ms": 1.0, "timings": 1}}
@@ -70,15 +73,18 @@ def test_every_measurement_is_a_stage_and_leaves_its_file(out, monkeypatch, caps
     monkeypatch.setattr(gpu.kernel_bench, "run", measured("kernels"))
     monkeypatch.setattr(gpu.steps, "run", measured("train-step"))
     monkeypatch.setattr(gpu.profile, "run", measured("profile"))
+    monkeypatch.setenv("DEVICE", "cuda")
     steps = [f"train-step-{recipe}" for recipe in gpu.RECIPES]
     tf32 = [f"{name}-tf32" for name in (*steps, "kernels")]
     expected = ["tests", *(f"gradients-{r}" for r in gpu.RECIPES), *steps, "kernels", *tf32]
-    assert list(gpu.stages()) == [*expected, *(f"profile-{r}" for r in gpu.RECIPES), "sanitizer"]
+    assert list(gpu.stages()) == [*expected, *PROFILES]
     for name in ("kernels", "train-step-mlp-tf32", "profile-mlp"):
         assert gpu.main([name]) == 0
-        (path,) = out.glob(f"*-cuda-sim-{name}.json")
+        (path,) = out.glob(f"*-cuda-{name}.json")
         assert document.read(path)["precision"] == ("TF32" if "tf32" in name else "float32")
     assert "1 rows; no time for adagrad, adam, batch_norm" in capsys.readouterr().out
+    monkeypatch.setenv("DEVICE", "cuda-sim")
+    assert {"tests", "gradients-mlp", "kernels-tf32", "sanitizer"} < {*gpu.stages()} < {*expected, *PROFILES}
 
 
 def test_kernels_are_kept_as_they_come(out, monkeypatch):
