@@ -4,7 +4,7 @@ Their time is memory's and the call's. Microseconds for (128, 12544), value and
 gradient, on two threads: 139 and 233 as Python calls on the pool's threads, 116 and 178 as jobs of the team.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numba import types
@@ -13,12 +13,13 @@ from numba.np.numpy_support import carray
 from ..reference import activation as reference
 from .jit import entry, jit
 from .layout import flat, packed, packed_like
-from .memory import fresh_like, location
+from .memory import fresh_like, location, passes
 from .pool import run_blocks
-from .team import arguments, run_parts
+from .team import arguments, even, run_parts
 from .vector import (
     INT,
     LANES,
+    LINE,
     constant,
     doubles,
     floats,
@@ -27,6 +28,7 @@ from .vector import (
     pointer,
     spread,
     store,
+    stream,
 )
 
 PART = 1 << 14
@@ -34,33 +36,40 @@ PART = 1 << 14
 ZERO = np.float32(0)
 
 
-@intrinsic
-def _rectify_vector(typingctx, source, signs, target, slope, flat):
-    """As `rectify`, for LANES numbers."""
+@intrinsic(prefer_literal=True)
+def _rectify_vector(typingctx, streamed, source, signs, target, slope, flat):
+    """As `rectify`, for LANES numbers; `streamed` is a literal."""
+    put = stream if streamed.literal_value else store
 
     def generate(context, builder, signature, args):
+        _, *args = args
         source, signs, target = (pointer(builder, p) for p in args[:3])
         value, sign, zeros = load(builder, source, INT(0)), load(builder, signs, INT(0)), constant(0)
         below = builder.select(args[4], zeros, builder.fmul(value, spread(builder, args[3])))
         above, above_or_nan = (f(">", sign, zeros) for f in (builder.fcmp_ordered, builder.fcmp_unordered))
         above = builder.select(args[4], above_or_nan, above)
-        store(builder, builder.select(above, value, below), target, INT(0))
+        put(builder, builder.select(above, value, below), target, INT(0))
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 3, types.float32, types.boolean), generate
+    return types.void(streamed, *[types.int64] * 3, types.float32, types.boolean), generate
 
 
 @jit
-def rectify(source, signs, target, size, slope, flat):
+def rectify(source, signs, target, size, slope, flat, streamed):
     """target = source where signs > 0, else slope · source; float32 at addresses, which may be the same.
 
     flat: below, target is 0 and nothing is multiplied, as 0 · ∞ would be NaN and 0 · −1 is −0; NaN stays.
+    streamed: past the caches, from where a line begins.
     Vectors are written out, because of a loop over one array LLVM makes a store for some of the numbers, one
     by one: 8,192 of them took 4.8 microseconds, and take 0.5.
     """
     whole = size // LANES * LANES
-    for i in range(0, whole, LANES):
-        _rectify_vector(source + 4 * i, signs + 4 * i, target + 4 * i, slope, flat)
+    if streamed:
+        for i in range(0, whole, LANES):
+            _rectify_vector(1, source + 4 * i, signs + 4 * i, target + 4 * i, slope, flat)
+    else:
+        for i in range(0, whole, LANES):
+            _rectify_vector(0, source + 4 * i, signs + 4 * i, target + 4 * i, slope, flat)
     xs, ys = carray(floats(source), (size,)), carray(floats(signs), (size,))
     zs = carray(floats(target), (size,))
     for i in range(whole, size):
@@ -70,12 +79,13 @@ def rectify(source, signs, target, size, slope, flat):
 
 
 def _part(number, place):
-    """PART numbers: words are the slope's bits, how many numbers, three addresses, and `flat`."""
+    """Words are the slope's bits, how many numbers, and to a part, three addresses, `flat`, `streamed`."""
     words = arguments(place)
     slope = np.float32(carray(doubles(place), (1,))[0])
-    start = number * PART
-    size = min(words[1] - start, PART)
-    rectify(words[2] + 4 * start, words[3] + 4 * start, words[4] + 4 * start, size, slope, words[5] != 0)
+    start = number * words[2]
+    size = min(words[1] - start, words[2])
+    source, signs, target = words[3] + 4 * start, words[4] + 4 * start, words[5] + 4 * start
+    rectify(source, signs, target, size, slope, words[6] != 0, words[7] != 0)
 
 
 @cache
@@ -83,13 +93,21 @@ def _entry():
     return entry(_part)
 
 
+@lru_cache(maxsize=64)
+def _bits(number):
+    return int(np.float64(number).view(np.int64))
+
+
 def _run(a, b, slope, flat):
     """The step of a after the signs of b, which are of one shape; the first in memory order."""
-    b = packed(b)
-    a = packed_like(a, b)
+    if not (a.flags.c_contiguous and b.flags.c_contiguous):
+        b = packed(b)
+        a = packed_like(a, b)
     c = fresh_like(b)
-    words = int(np.float64(slope).view(np.int64)), c.size, location(a), location(b), location(c), flat
-    run_parts(_entry(), words, -(-c.size // PART))
+    size = c.size
+    step = even(size, PART, LINE // 4)
+    places = location(a), location(b), location(c)
+    run_parts(_entry(), (_bits(float(slope)), size, step, *places, flat, passes(c)), -(-size // step))
     return c
 
 

@@ -12,7 +12,7 @@ from numba.np.numpy_support import carray
 from .gemm import turn
 from .jit import entry
 from .memory import fresh, location
-from .team import arguments, run_parts
+from .team import arguments, even, run_parts
 from .vector import LANES, floats
 
 SOURCE, TARGET, COUNT, STEP, ROWS, COLUMNS = range(6)  # what a part of the work is told
@@ -54,7 +54,7 @@ def swap_last(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
     if x.dtype != np.float32:
         target[...] = x.reshape(count, rows, columns).swapaxes(1, 2)
     elif x.size:
-        step = max(1, PART // (rows * columns))
+        step = even(count, max(1, PART // (rows * columns)))
         words = location(x), location(target), count, step, rows, columns
         run_parts(_entry(), words, -(-count // step))
     return target
@@ -107,7 +107,9 @@ def flat(x: np.ndarray) -> np.ndarray | None:
 
 def packed(x: np.ndarray) -> np.ndarray:
     """x itself if `flat` can see it, else a C-contiguous copy."""
-    return x if flat(x) is not None else np.ascontiguousarray(x)
+    if x.flags.c_contiguous or (x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous):
+        return x
+    return np.ascontiguousarray(x)
 
 
 def packed_like(x: np.ndarray, pattern: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from .vector import LINE, address
 SMALL = 1 << 18  # bytes; smaller arrays come from NumPy, whose own memory is warm
 KEPT = 1 << 29  # bytes that may lie idle
 STREAMED = 1 << 20  # bytes of a result for which the second cache is too small
+PASSED = 1 << 24  # and the last, beside what it is made of
 
 _lock = threading.Lock()
 _rooms: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size, the size last asked for at the end
@@ -62,6 +63,11 @@ def location(array):
 def streams(target: np.ndarray) -> bool:
     """Whether a result is written past the caches: one that they cannot keep, which begins with a line."""
     return target.nbytes >= STREAMED and location(target) % LINE == 0
+
+
+def passes(target: np.ndarray) -> bool:
+    """As `streams`, where what reads the result next would find it in the last cache, did it fit there."""
+    return target.nbytes >= PASSED and location(target) % LINE == 0
 
 
 def fresh_like(x: np.ndarray) -> np.ndarray:

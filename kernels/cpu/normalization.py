@@ -29,7 +29,7 @@ from ..reference import normalization as reference
 from .jit import entry, jit
 from .layout import channels_first, channels_last
 from .memory import fresh_like, location, scratch
-from .team import arguments, run_parts
+from .team import arguments, even, share, team
 from .vector import doubles, floats
 
 WIDTH = 512
@@ -256,6 +256,21 @@ def _entries():
     return entry(_forward_part), entry(_backward_part)
 
 
+@jit
+def _share(words, function, blocks, across, board, helpers):
+    """All steps at once for `across` blocks that have all values of their channels; else (0) in turn."""
+    if across:
+        words[STEPS] = SUM | MERGE | APPLY
+        share(board, function, words, across, helpers)
+    else:
+        words[STEPS] = SUM
+        share(board, function, words, blocks, helpers)
+        words[STEPS] = MERGE
+        share(board, function, words, 1, 0)
+        words[STEPS] = APPLY
+        share(board, function, words, blocks, helpers)
+
+
 def _run(function, x, eps, known, arrays):
     """Sums, merges and applies; where a block has all values of its channels, in one go.
 
@@ -265,20 +280,16 @@ def _run(function, x, eps, known, arrays):
     count, channels = x.shape
     fold = gcd(count, 1 << max(0, (WIDTH // channels).bit_length() - 1))
     rows, columns = count // fold, channels * fold
-    height = max(1, VALUES // min(columns, WIDTH))
+    height = even(rows, max(1, VALUES // min(columns, WIDTH)))
     down, across = -(-rows // height), -(-columns // WIDTH)
     sums = scratch("batch_norm", (2, down, columns), np.dtype(np.float64))
     lines = scratch("batch_norm", (4, columns), np.dtype(np.float32))
     if known is not None:
         lines[0].reshape(fold, channels)[:] = known
     cut = channels, rows, columns, height, int(np.float64(eps).view(np.int64)), location(sums)
-    words = (*cut, location(lines), *(location(a) for a in arrays))
-    if down * fold == 1:
-        run_parts(function, (SUM | MERGE | APPLY, *words), across)
-    else:
-        run_parts(function, (SUM, *words), down * across)
-        run_parts(function, (MERGE, *words), 1)
-        run_parts(function, (APPLY, *words), down * across)
+    words = np.array((0, *cut, location(lines), *(location(a) for a in arrays)), np.int64)
+    with team().crew(down * across) as (board, helpers):
+        _share(words, function, down * across, across if down * fold == 1 else 0, board, helpers)
 
 
 def _rows(x):

@@ -55,7 +55,7 @@ def _rows_up(number, place):
         panels, to = table[i, PANELS], table[i, RESULT] + 4 * first * out
         product(source, into, NO, panels, to, out, last - first, out, into, panels, NO, panels, NO)
         if slopes[i] != 1:
-            activation.rectify(to, to, to, (last - first) * out, slopes[i], slopes[i] == 0)
+            activation.rectify(to, to, to, (last - first) * out, slopes[i], slopes[i] == 0, False)
         source = to
 
 
@@ -68,7 +68,7 @@ def _rows_down(number, place):
     top = words[2] - 1
     begin, size = 4 * first * table[top, OUT], (last - first) * table[top, OUT]
     signs, to = table[top, RESULT] + begin, table[top, GRADIENT] + begin
-    activation.rectify(gy + begin, signs, to, size, slopes[top], False)
+    activation.rectify(gy + begin, signs, to, size, slopes[top], False, False)
     for i in range(top, -1, -1):
         into, out, panels = table[i, INTO], table[i, OUT], table[i, PANELS]
         to = (table[i - 1, GRADIENT] if i else gx) + 4 * first * into
@@ -77,7 +77,7 @@ def _rows_down(number, place):
             product(mine, out, NO, panels, to, into, last - first, into, out, panels, NO, panels, NO)
         if i:
             signs = table[i - 1, RESULT] + 4 * first * into
-            activation.rectify(to, signs, to, (last - first) * into, slopes[i - 1], False)
+            activation.rectify(to, signs, to, (last - first) * into, slopes[i - 1], False, False)
 
 
 def _weights(number, place):

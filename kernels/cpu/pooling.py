@@ -12,6 +12,7 @@ What is left of scatter and gather is their moves, number by number.
 """
 
 from functools import cache
+from math import prod
 
 import numpy as np
 from llvmlite import ir
@@ -24,7 +25,7 @@ from ..reference import pooling as reference
 from .jit import entry, jit
 from .layout import channels_first, channels_last
 from .memory import fresh, location
-from .team import arguments, integers, run_parts
+from .team import arguments, even, integers, run_parts
 from .vector import INT, LANES, VECTOR, address, floats, intrinsic, load, pointer, store
 
 PART = 1 << 15  # floats of the larger images to a part
@@ -201,7 +202,7 @@ def _entry(part):
 def _parts(images):
     """Images to a part, and parts."""
     n, *shape = images.shape
-    step = max(1, PART // max(1, np.prod(shape)))
+    step = even(n, max(1, PART // max(1, prod(shape))))
     return step, -(-n // step)
 
 

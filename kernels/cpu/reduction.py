@@ -17,7 +17,7 @@ from ..reference import reduction as reference
 from .jit import entry, jit
 from .layout import channels_last
 from .memory import location
-from .team import arguments, run_parts
+from .team import arguments, even, run_parts
 from .vector import (
     INT,
     LANES,
@@ -76,13 +76,22 @@ def _add(total, row):
         total[c] += row[c]
 
 
+@jit
+def _put(sums, total):
+    for c in range(sums.size):
+        sums[c] = total[c]
+
+
 def _part(number, place):
-    """The sums of a block of rows and columns, float64, into the block's place among the partial sums."""
+    """The sums of a block of rows and columns, float64, into the block's place among the partial sums.
+
+    Where a block has all rows, its sums are the result's.
+    """
     words = arguments(place)
-    x, rows, channels, across, sums = words[0], words[1], words[2], words[3], words[4]
-    first, left = number // across * ROWS, number % across * COLUMNS
-    width, last = min(COLUMNS, channels - left), min(rows, first + ROWS)
-    short = np.empty(COLUMNS, np.float32)
+    x, rows, channels, across, height, sums = words[0], words[1], words[2], words[3], words[4], words[5]
+    first, left = number // across * height, number % across * COLUMNS
+    width, last = min(COLUMNS, channels - left), min(rows, first + height)
+    short, total = np.empty(COLUMNS, np.float32), np.zeros(width)
     whole = width // (VECTORS * LANES) * VECTORS * LANES
     for start in range(first, last, RUN):
         count, here = min(RUN, last - start), x + 4 * (start * channels + left)
@@ -92,8 +101,11 @@ def _part(number, place):
         rest[:] = 0
         for r in range(count if whole < width else 0):
             _add(rest, carray(floats(here + 4 * (r * channels + whole)), (width - whole,)))
-        total = carray(doubles(sums + 8 * (number // across * channels + left)), (width,))
         _add(total, short[:width])
+    if height >= rows:
+        _put(carray(floats(sums + 4 * left), (width,)), total)
+    else:
+        _put(carray(doubles(sums + 8 * (number // across * channels + left)), (width,)), total)
     keep(short)
 
 
@@ -109,8 +121,9 @@ def channel_sum(x):
     images = channels_last(x) if x.ndim == 4 else np.ascontiguousarray(x)
     channels = x.shape[1]
     rows = x.size // max(1, channels)
-    down, across = -(-rows // ROWS), -(-channels // COLUMNS)
-    partial = np.zeros((down, channels))
-    words = location(images), rows, channels, across, location(partial)
+    height, across = even(rows, ROWS), -(-channels // COLUMNS)
+    down = max(1, -(-rows // height))
+    sums = np.empty((down, channels), x.dtype if down == 1 else np.float64)
+    words = location(images), rows, channels, across, height, location(sums)
     run_parts(_entry(), words, down * across)
-    return (partial[0] if down == 1 else partial.sum(axis=0)).astype(x.dtype)
+    return sums[0] if down == 1 else sums.sum(axis=0).astype(x.dtype)

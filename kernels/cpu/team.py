@@ -29,7 +29,7 @@ import platform
 import threading
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
-from functools import cache
+from functools import cache, lru_cache
 from queue import Empty, SimpleQueue
 from typing import SupportsInt
 
@@ -309,6 +309,21 @@ class Team:
 @cache
 def team() -> Team:
     return Team(thread_count())
+
+
+@lru_cache(maxsize=1024)
+def even(total: int, most: int, unit: int = 1) -> int:
+    """How many of `total` to a part: at most `most`, in a power of 2 of like parts, for as many threads.
+
+    16 pictures in parts of 5, 5, 5 and 1 are ten for one of two threads and six for the other.
+
+    unit: of what a part has a whole number, and may have one more.
+
+    >>> even(16, 5), even(1, 3), even(1000, 300), even(1000, 300, unit=16)
+    (4, 1, 250, 256)
+    """
+    parts = 1 << max(0, -(-total // most) - 1).bit_length()
+    return max(1, -(-total // (parts * unit))) * unit
 
 
 def run_parts(function: int, words: Sequence[SupportsInt], parts: int) -> None:

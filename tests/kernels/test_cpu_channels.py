@@ -35,6 +35,15 @@ def assert_near(results, wanted, tolerance=1e-5):
 
 
 @pytest.mark.parametrize("shape", MATRICES)
+def test_channel_sum_of_many_blocks(shape):
+    x = images(shape)
+    sums = both_ways(kernels.channel_sum, x)
+    wanted = x.sum(axis=(0, *range(2, x.ndim)), dtype=np.float64)
+    assert sums.dtype == np.float32
+    assert np.abs(sums - wanted).max() <= 1e-6 * x.size / x.shape[1]
+
+
+@pytest.mark.parametrize("shape", MATRICES)
 @pytest.mark.parametrize("offset", [0, 1000])
 def test_batch_norm_of_many_blocks(shape, offset):
     x, gy = images(shape) + np.float32(offset), images(shape)[::-1]

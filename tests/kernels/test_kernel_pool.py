@@ -4,6 +4,8 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rawgan import kernels
 from rawgan.kernels.cpu import pool, team
@@ -61,6 +63,17 @@ def test_tasks_may_call_kernels():
     crew, inner = pool.Pool(3), []
     crew.run(lambda i: crew.run(inner.append, 3), 4)
     assert sorted(inner) == sorted([0, 1, 2] * 4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 5000), st.integers(1, 300), st.sampled_from([1, 4, 16]))
+def test_parts_are_no_larger_than_asked_and_few(total, most, unit):
+    step = team.even(total, most, unit)
+    assert step % unit == 0
+    assert 1 <= step < most + unit
+    assert -(-total // step) <= 2 * -(-total // most)
+    if unit == 1 and total % most == 0 and (total // most) in (1, 2, 4, 8):
+        assert step == most
 
 
 def test_several_callers_at_once():
