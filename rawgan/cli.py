@@ -80,7 +80,8 @@ def train(
     recipe:
         One of mlp, dcgan_mnist, dcgan_cifar10, mixture; not needed with --resume.
     data:
-        digits (bundled), mnist, fashion_mnist, cifar10, ring, grid; by default the recipe's own.
+        digits (bundled), mnist, fashion_mnist, cifar10, ring, grid, spirals; or the path of a folder of
+        pictures, all of one size; by default the recipe's own.
     epochs:
         Passes over the data, counted from the start.
     steps:

@@ -1,4 +1,4 @@
-"""Where training data comes from: bundled digits, MNIST, CIFAR-10, mixtures, arrays.
+"""Where training data comes from: bundled digits, MNIST, CIFAR-10, folders of pictures, mixtures, arrays.
 
 >>> digits = load("digits")
 >>> digits
@@ -20,11 +20,27 @@ from typing import Any, NamedTuple
 
 from rawgan.data import cifar10, digits, mnist
 from rawgan.data.dataset import Dataset
-from rawgan.data.mixtures import Mixture, grid, ring
+from rawgan.data.folders import folder
+from rawgan.data.mixtures import Endless, Mixture, function, grid, ring, spirals
 from rawgan.data.resize import resize_images
-from rawgan.kernels.errors import ConfigError, DataError
+from rawgan.kernels.errors import ConfigError
 
-__all__ = ["DATASETS", "Dataset", "Entry", "Mixture", "load", "names", "resize_images"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Endless",
+    "Entry",
+    "Mixture",
+    "folder",
+    "function",
+    "grid",
+    "known",
+    "load",
+    "names",
+    "resize_images",
+    "ring",
+    "spirals",
+]
 
 
 class Entry(NamedTuple):
@@ -33,7 +49,7 @@ class Entry(NamedTuple):
     `make` takes the split and the folder that the user named (or None).
     """
 
-    make: Callable[[str, str | os.PathLike[str] | None], Dataset | Mixture]
+    make: Callable[[str, str | os.PathLike[str] | None], Dataset | Endless]
     splits: tuple[str, ...] = ("train",)
 
 
@@ -45,6 +61,7 @@ DATASETS: dict[str, Entry] = {
     "cifar10": Entry(cifar10.load, _BOTH),  # ten kinds of thing in colour, 32x32
     "ring": Entry(lambda split, folder: ring()),  # 8 Gaussians on a circle, endless
     "grid": Entry(lambda split, folder: grid()),  # 25 Gaussians on a square grid, endless
+    "spirals": Entry(lambda split, folder: spirals()),  # 40 Gaussians along two spirals, endless
 }
 
 
@@ -52,18 +69,29 @@ def names() -> list[str]:
     """The names that `load` knows.
 
     >>> names()
-    ['digits', 'mnist', 'fashion_mnist', 'cifar10', 'ring', 'grid']
+    ['digits', 'mnist', 'fashion_mnist', 'cifar10', 'ring', 'grid', 'spirals']
     """
     return list(DATASETS)
 
 
+def known(name: str) -> bool:
+    """Whether `load` finds something by this name: a row of the table, or a folder.
+
+    >>> known("digits"), known("no/such/folder")
+    (True, False)
+    """
+    return name in DATASETS or os.path.isdir(os.path.expanduser(name))
+
+
 def load(
     source: Any = "digits", *, split: str = "train", data_dir: str | os.PathLike[str] | None = None
-) -> Dataset | Mixture:
-    """Training data by name, or from an array.
+) -> Dataset | Endless:
+    """Training data by name, from a folder of pictures, or from an array.
 
-    source: a name out of `names()`; or pictures, (N, H, W) or (N, C, H, W) with C 1 or 3, uint8 or
-    floats in [0, 1]; or points, (N, 2) floats; or a Dataset or Mixture, returned as it is.
+    source: a name out of `names()`; or the path of a folder of pictures, all of one size ("./digits" is a
+    folder, "digits" a name; `folder` says more and takes other sizes); or pictures, (N, H, W) or
+    (N, C, H, W) with C 1 or 3, uint8 or floats in [0, 1]; or points, (N, 2) floats; or a Dataset or an
+    endless source, returned as it is.
     split: "train", or for the datasets that come with one "test".
     data_dir: the folder that holds a named dataset's files, themselves or in a sub-folder of the
     dataset's name. Without it the folder in the environment variable RAWGAN_DATA is searched, then
@@ -75,21 +103,24 @@ def load(
     >>> load(np.zeros((5, 28, 28), np.uint8)).shape
     (1, 28, 28)
     """
-    if isinstance(source, Dataset | Mixture):
+    if isinstance(source, Dataset | Endless):
         _check_split(source.name, split, ("train",))
         return source
+    if isinstance(source, os.PathLike) or (
+        isinstance(source, str) and source not in DATASETS and known(source)
+    ):
+        _check_split("a folder", split, ("train",))
+        return folder(source)
     if not isinstance(source, str):
-        if isinstance(source, os.PathLike):
-            raise DataError(
-                f"load takes a name or an array, not a path ({os.fspath(source)!r}); "
-                "for a folder of dataset files: load(name, data_dir=path)"
-            )
         _check_split("an array", split, ("train",))
         return Dataset("array", source)
     if source not in DATASETS:
         near = difflib.get_close_matches(source.lower(), DATASETS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ConfigError(f"unknown data {source!r}: {hint}There are: {', '.join(DATASETS)}")
+        raise ConfigError(
+            f"unknown data {source!r}: {hint}There are: {', '.join(DATASETS)}; or give the path of a folder "
+            "of pictures (there is none of this name)"
+        )
     entry = DATASETS[source]
     _check_split(source, split, entry.splits)
     return entry.make(split, data_dir)

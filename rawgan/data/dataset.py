@@ -31,13 +31,14 @@ class Dataset:
     name: what messages and checkpoints call it.
     items: uint8 pictures stay uint8; float pictures, in [0, 1], become float32; points float32.
     (N, H, W) becomes (N, 1, H, W). The array is not copied unless its type has to change.
-    labels: (N,) whole numbers, or None.
+    labels: (N,) whole numbers, or None. classes: the names that labels 0, 1, ... stand for, or None.
 
     Raises DataError for data of another shape or type, values outside the range, NaN, no items.
     """
 
-    def __init__(self, name: str, items: Any, labels: Any = None):
+    def __init__(self, name: str, items: Any, labels: Any = None, classes: tuple[str, ...] | None = None):
         self.name = name
+        self.classes = classes
         self.items = as_items(name, items)
         self.labels = None if labels is None else as_labels(name, labels, len(self.items))
         self._resized: dict[int, Dataset] = {}
@@ -77,7 +78,7 @@ class Dataset:
         Both ends are exact for [0, 1] and [-1, 1]. Points come as they are.
         """
         picked = self.items[np.asarray(indices)]
-        if self.kind == "points":
+        if self.kind == "points" or (picked.dtype != np.uint8 and (low, high) == (0, 1)):
             return picked
         if picked.dtype == np.uint8:
             # Dividing by 255 or 127.5 hits both ends; multiplying by the rounded reciprocal need not.
@@ -130,5 +131,7 @@ class Dataset:
         if self.shape[1:] == (size, size):
             return self
         if size not in self._resized:
-            self._resized[size] = Dataset(self.name, resize_images(self.items, size), self.labels)
+            self._resized[size] = Dataset(
+                self.name, resize_images(self.items, size), self.labels, self.classes
+            )
         return self._resized[size]

@@ -8,6 +8,17 @@ import tracemalloc
 
 import numpy as np
 from hypothesis import strategies as st
+from PIL import Image
+
+FORMATS = {  # Pillow's names of pictures by suffix
+    "png": "PNG",
+    "jpg": "JPEG",
+    "webp": "WEBP",
+    "bmp": "BMP",
+    "gif": "GIF",
+    "tiff": "TIFF",
+    "ppm": "PPM",
+}
 
 
 def idx_bytes(array, code=8):
@@ -88,3 +99,16 @@ def peak_memory(call):
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     return result, peak
+
+
+def noise(height=6, width=8, channels=3, seed=0):
+    """(H, W, 3) uint8, or (H, W) for one channel."""
+    shape = (height, width, channels) if channels > 1 else (height, width)
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def write(path, pixels, **options):
+    """Save pixels where the path says, in the format of its suffix; returns them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return pixels
