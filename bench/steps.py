@@ -28,6 +28,7 @@ from rawgan.training.replays import WARM, Replays
 from rawgan.training.step import Trainer
 
 PICTURES = {"dcgan_cifar10": (3, 32, 32), "mixture": (2,)}  # what an item is; (1, 28, 28) otherwise
+TIMED = ("mlp", "dcgan_mnist", "dcgan_cifar10", "mixture")  # plain games, of which PyTorch's twin is known
 SGEMM = "bare SGEMM"
 TOGETHER = 20  # replays of a GPU
 
@@ -41,7 +42,7 @@ def run(
     peaks: bool = False,
     show: Callable[[list], Any] = iter,
 ) -> dict[str, Any]:
-    """The document of all recipes, or of `only` these.
+    """The document of the recipes `TIMED`, or of `only` these.
 
     against: of "torch" and "torch.compile". seconds: for each column of each recipe. peaks: measure peak
     memory too, each side in a process of its own. The rest as for `rawgan.bench.kernels.run`.
@@ -58,7 +59,7 @@ def run(
         missing |= dict.fromkeys(against, why)
     sides = [side for side in against if side not in missing]
     rows = []
-    for name in show(list(only or recipes.names())):
+    for name in show(list(only or TIMED)):
         calls, blank = {}, {}
         for column in columns:
             if column.missing is None:

@@ -78,7 +78,8 @@ def train(
     Parameters
     ----------
     recipe:
-        One of mlp, dcgan_mnist, dcgan_cifar10, mixture; not needed with --resume.
+        One of mlp, dense_conv, dcgan_mnist, dcgan_cifar10, encoder_gan, gat, wgan, wgan_gp, mixture,
+        autoencoder, vae; not needed with --resume.
     data:
         digits (bundled), mnist, fashion_mnist, cifar10, ring, grid, spirals; or the path of a folder of
         pictures, all of one size; by default the recipe's own.

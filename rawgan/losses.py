@@ -11,6 +11,7 @@ adversarial('hinge')
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -45,6 +46,7 @@ class Game(NamedTuple):
     formula: str
 
 
+LOG2 = math.log(2)
 _SATURATING = "D: −log D(x) − log(1 − D(G(z)));  G: log(1 − D(G(z)))"
 _NON_SATURATING = "D: −log D(x) − log(1 − D(G(z)));  G: −log D(G(z))"
 
@@ -95,6 +97,50 @@ OBJECTIVES: dict[str, tuple[Game, Game | None]] = {
 }
 
 
+# An f-GAN's game on D's raw output v (Nowozin, Cseke and Tomioka 2016, tables 2 and 6): D's loss is the mean
+# of −g(v) over real data and of f*(g(v)) over fake, G's the mean of −f*(g(v)). Of Jensen and Shannon's,
+# f*(g(v)) = log(1 + e^v) − log 2.
+CONJUGATES: dict[str, Game] = {
+    "kl": Game(
+        lambda v: -ops.mean(v),
+        lambda v: ops.mean(ops.exp(v - 1)),
+        lambda v: -ops.mean(ops.exp(v - 1)),
+        "g(v) = v,  f*(t) = exp(t − 1)",
+    ),
+    "reverse_kl": Game(
+        lambda v: ops.mean(ops.exp(-v)),
+        lambda v: ops.mean(v - 1),
+        lambda v: ops.mean(1 - v),
+        "g(v) = −exp(−v),  f*(t) = −1 − log(−t)",
+    ),
+    "pearson": Game(
+        lambda v: -ops.mean(v),
+        lambda v: ops.mean(0.25 * v**2 + v),
+        lambda v: -ops.mean(0.25 * v**2 + v),
+        "g(v) = v,  f*(t) = t²/4 + t",
+    ),
+    "jensen_shannon": Game(
+        lambda v: ops.mean(ops.softplus(-v)) - LOG2,
+        lambda v: ops.mean(ops.softplus(v)) - LOG2,
+        lambda v: LOG2 - ops.mean(ops.softplus(v)),
+        "g(v) = log 2 − log(1 + exp(−v)),  f*(t) = −log(2 − exp(t))",
+    ),
+}
+
+
+def conjugate(divergence: str) -> Game:
+    """The game of f-GAN whose optimum is that divergence between the data and what G makes.
+
+    Raises ConfigError for an unknown one.
+
+    >>> conjugate("pearson").formula
+    'g(v) = v,  f*(t) = t²/4 + t'
+    """
+    if not isinstance(divergence, str) or divergence not in CONJUGATES:
+        raise ConfigError(f"there is no divergence {divergence!r}; there are: {', '.join(CONJUGATES)}")
+    return CONJUGATES[divergence]
+
+
 class Objective:
     """The two players' losses of one adversarial game."""
 
@@ -113,6 +159,10 @@ class Objective:
     def discriminator_terms(self, real: Any, fake: Any) -> dict[str, Tensor]:
         """The two parts of D's loss by name, "real" and "fake"."""
         return {"real": self.game.real(_tensor(real)), "fake": self.game.fake(_tensor(fake))}
+
+    def called_fake(self, outputs: Any) -> Tensor:
+        """The loss of outputs that are to say "fake"."""
+        return self.game.fake(_tensor(outputs))
 
     def generator(self, fake: Any) -> Tensor:
         """G's loss on D's outputs for fake examples."""

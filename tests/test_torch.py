@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rawgan import nn, recipes, rng
-from rawgan.recipes.base import PLAYERS
+from rawgan.recipes.adversarial import PLAYERS
 from rawgan.training.step import Trainer
 
 torch = pytest.importorskip("torch", reason="PyTorch is the witness here: pip install torch")

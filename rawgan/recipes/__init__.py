@@ -3,8 +3,8 @@
 A recipe is a frozen dataclass; its fields are what a user may change by keyword.
 
 >>> from rawgan import recipes
->>> recipes.names()
-['mlp', 'dcgan_mnist', 'dcgan_cifar10', 'mixture']
+>>> recipes.names()[:4]
+['mlp', 'dense_conv', 'dcgan_mnist', 'dcgan_cifar10']
 >>> recipes.make("mlp", batch_size=64).batch_size
 64
 """
@@ -16,19 +16,37 @@ import difflib
 from typing import Any
 
 from rawgan.kernels.errors import ConfigError
-from rawgan.recipes.base import Custom, Recipe
+from rawgan.recipes.adversarial import Adversarial, Custom
+from rawgan.recipes.autoencoder import Autoencoder
+from rawgan.recipes.base import Recipe
 from rawgan.recipes.dcgan_cifar10 import DcganCifar10
 from rawgan.recipes.dcgan_mnist import DcganMnist
+from rawgan.recipes.dense_conv import DenseConv
+from rawgan.recipes.encoder_gan import EncoderGan
+from rawgan.recipes.gat import Gat
 from rawgan.recipes.mixture import Mixture
 from rawgan.recipes.mlp import Mlp
+from rawgan.recipes.vae import Vae
+from rawgan.recipes.wgan import Wgan
+from rawgan.recipes.wgan_gp import WganGp
 
-__all__ = ["RECIPES", "Custom", "Recipe", "make", "names"]
+__all__ = ["RECIPES", "Adversarial", "Custom", "Recipe", "make", "names"]
 
 RECIPES: dict[str, type[Recipe]] = {
-    "mlp": Mlp,
-    "dcgan_mnist": DcganMnist,
-    "dcgan_cifar10": DcganCifar10,
-    "mixture": Mixture,
+    kind.name: kind
+    for kind in (
+        Mlp,
+        DenseConv,
+        DcganMnist,
+        DcganCifar10,
+        EncoderGan,
+        Gat,
+        Wgan,
+        WganGp,
+        Mixture,
+        Autoencoder,
+        Vae,
+    )
 }
 
 

@@ -1,8 +1,7 @@
-"""What every recipe is: settings, checked when they are given, and how to build the networks."""
+"""What every recipe is: settings, checked when they are given, and how to build and train the networks."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -10,40 +9,33 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rawgan import losses, nn, optim, rng
-from rawgan.engine import no_grad
 from rawgan.kernels.errors import ConfigError
-from rawgan.losses import adversarial
 from rawgan.settings import is_number, number, whole_number
-
-PLAYERS = ("generator", "discriminator")  # of most games
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The settings that every GAN has.
+    """The settings that all training has.
 
-    A setting said to be "for each player" is one number for both, or
-    {"generator": ..., "discriminator": ...} with one or both of them.
+    A setting said to be "for each player" is one number for all, or one for some of them by name, such as
+    {"generator": ..., "discriminator": ...}.
 
     data: the dataset's name, unless the user gives another.
     epochs, steps: how long to train by default; one of them.
     noise: the length of z, standard normal.
     learning_rate: for each player. betas: Adam's. optimizer: "adam", "rmsprop", "adagrad" or "sgd".
-    objective: the adversarial loss (`rawgan.losses.adversarial`).
-    d_steps: updates of D for one of G.
     clip_norm: for each player, limits the norm of all its gradients together; {} for no limit.
     clip_norm_each: the same for each parameter's own norm. clip_value: for each gradient element.
-    label_smoothing: taken off D's target for real data. pack: how many items D judges together (PacGAN,
-        Lin et al. 2018). weight_clip: limits each of D's weights after an update (Arjovsky et al. 2017).
-    gradient_penalty, r1, l2: weights of further terms of D's loss (`rawgan.losses`); l2 for each player.
+    l2: for each player, the weight of a further term of its loss, Σ θ².
     average: the decay of an exponential moving average of G's weights, which samples are then made with.
+
+    A class says besides: players: who is updated -> the networks that are his.
     """
 
     name: ClassVar[str] = ""
-    players: ClassVar[Mapping[str, tuple[str, ...]]] = {player: (player,) for player in PLAYERS}
+    players: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     low: ClassVar[float] = -1.0  # the range of pictures inside, the range of G's output
     high: ClassVar[float] = 1.0
-    probabilities: ClassVar[bool] = False  # D ends in a sigmoid
 
     data: str = "digits"
     epochs: int | None = None
@@ -53,16 +45,9 @@ class Recipe:
     learning_rate: Any = 2e-4
     optimizer: str = "adam"
     betas: tuple[float, float] = (0.5, 0.999)
-    objective: str = "non_saturating"
-    d_steps: int = 1
     clip_norm: Any = None
     clip_norm_each: Any = None
     clip_value: Any = None
-    label_smoothing: float = 0.0
-    pack: int = 1
-    weight_clip: float | None = None
-    gradient_penalty: float = 0.0
-    r1: float = 0.0
     l2: Any = None
     average: float | None = None
 
@@ -70,20 +55,8 @@ class Recipe:
         for f in fields(self):  # NumPy's numbers are not JSON's
             if isinstance(getattr(self, f.name), np.generic):
                 object.__setattr__(self, f.name, getattr(self, f.name).item())
-        for key in ("noise", "batch_size", "d_steps", "pack"):
+        for key in ("noise", "batch_size"):
             whole_number(f"{self.name}: {key}", getattr(self, key))
-        if self.batch_size % self.pack:
-            raise ConfigError(
-                f"{self.name}: batch_size {self.batch_size} is no multiple of pack, {self.pack}, which is how "
-                "many items D judges together"
-            )
-        for key in ("gradient_penalty", "r1"):
-            number(f"{self.name}: {key}", getattr(self, key), 0.0)
-        if (
-            self.weight_clip is not None
-            and not number(f"{self.name}: weight_clip", self.weight_clip, 0.0) > 0
-        ):
-            raise ConfigError(f"{self.name}: weight_clip is a number above 0, got {self.weight_clip!r}")
         if self.average is not None:
             number(f"{self.name}: average", self.average, 0.0, 1.0)
         for key in ("epochs", "steps"):
@@ -100,7 +73,6 @@ class Recipe:
                 f"{self.name}: there is no optimizer {self.optimizer!r}; "
                 f"there are: {', '.join(optim.OPTIMIZERS)}"
             )
-        adversarial(self.objective, self.probabilities, self.label_smoothing)  # refuses an unknown one
         betas = self.betas
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise ConfigError(f"{self.name}: betas are two numbers in [0, 1), got {betas!r}")
@@ -122,15 +94,17 @@ class Recipe:
             )
         return None if value is None else float(value)
 
+    def at_least_zero(self, *keys: str) -> None:
+        """Refuse settings that are not numbers from 0 on."""
+        for key in keys:
+            number(f"{self.name}: {key}", getattr(self, key), 0.0)
+
     def prepare(self, source: Any) -> Any:
         """The dataset as this recipe's networks take it (resized, say)."""
         return source
 
     def networks(self, shape: tuple[int, ...]) -> dict[str, nn.Module]:
-        """Freshly initialised, by name; those of most games are
-
-        "generator": (N, noise) -> (N, *shape), and "discriminator": (N, *packed(shape)) -> (N, 1).
-        """
+        """Freshly initialised, by name, for items of a shape; "generator": (N, noise) -> (N, *shape)."""
         raise TypeError(f"{type(self).__name__} does not define networks()")
 
     @classmethod
@@ -138,58 +112,35 @@ class Recipe:
         """The names of the networks."""
         return tuple(dict.fromkeys(name for names in cls.players.values() for name in names))
 
-    def packed(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of what D judges at once: of `pack` items, one channel after another."""
-        return (self.pack * shape[0], *shape[1:])
+    def make_optimizer(self, player: str, parameters: list) -> optim.Optimizer:
+        """The optimiser of one player."""
+        rate: Any = self.for_player("learning_rate", player)  # never None: __post_init__ has seen to it
+        if self.optimizer == "adam":
+            return optim.Adam(parameters, rate, self.betas)
+        return optim.OPTIMIZERS[self.optimizer](parameters, rate)
+
+    def make_objective(self) -> losses.Objective | None:
+        """The adversarial losses, where there is a game."""
+        return None
+
+    def step(self, game: Any) -> None:
+        """One training step, written down; game: a `rawgan.training.game.Game`."""
+        raise TypeError(f"{type(self).__name__} does not define step()")
+
+    def after_update(self, player: str, optimizer: optim.Optimizer) -> None:
+        """What is done to the weights themselves when a player has been updated."""
 
     def batches(self) -> int:
         """How many batches of the data a step takes."""
-        return self.d_steps
+        return 1
 
     def prefix(self, player: str) -> str:
         """What a player's columns of the history begin with."""
         return f"{player[0]}_"
 
     def columns(self) -> tuple[str, ...]:
-        """Of the history: losses, D's mean answers, norms before clipping, and the further terms."""
-        common = ("step", "d_loss", "g_loss", "d_real", "d_fake", "d_grad_norm", "g_grad_norm")
-        return (
-            *common,
-            *(f"d_{name}" for name in ("gradient_penalty", "r1") if getattr(self, name)),
-            *self._l2(),
-        )
-
-    def _l2(self) -> list[str]:
-        return [f"{self.prefix(player)}l2" for player in self.players if self.for_player("l2", player)]
-
-    def step(self, game: Any) -> None:
-        """One training step: D `d_steps` times, then G once. game: a `rawgan.training.game.Game`.
-
-        The last fake batch serves both players, as in Radford et al.'s training: D sees it cut off from the
-        tape, G learns through it.
-        """
-        for left in reversed(range(self.d_steps)):
-            real = game.real()
-            with no_grad() if left else contextlib.nullcontext():
-                fake = game.generate()
-            game.update("discriminator", self.discriminator_terms(game, real, fake.detach()))
-        with nn.frozen(game.networks["discriminator"]):
-            game.update("generator", self.generator_terms(game, fake))
-
-    def discriminator_terms(self, game: Any, real: Any, fake: Any) -> dict[str, Any]:
-        """What D's loss is the sum of, by name."""
-        terms = game.objective.discriminator_terms(game.judge(real, "d_real"), game.judge(fake, "d_fake"))
-        if self.gradient_penalty:
-            terms["gradient_penalty"] = losses.gradient_penalty(game.judge, real, fake, self.gradient_penalty)
-        if self.r1:
-            terms["r1"] = losses.r1(game.judge, real, self.r1)
-        return terms | self.weight_decay(game, "discriminator")
-
-    def generator_terms(self, game: Any, fake: Any) -> dict[str, Any]:
-        """What G's loss is the sum of, by name."""
-        return {"adversarial": game.objective.generator(game.judge(fake))} | self.weight_decay(
-            game, "generator"
-        )
+        """Of the history, "step" first."""
+        raise TypeError(f"{type(self).__name__} does not define columns()")
 
     def weight_decay(self, game: Any, player: str) -> dict[str, Any]:
         """The player's term l2 · Σ θ², if it has one."""
@@ -199,46 +150,9 @@ class Recipe:
         parameters = [p for name in self.players[player] for p in game.networks[name].parameters()]
         return {"l2": weight * losses.l2(parameters)}
 
-    def make_optimizer(self, player: str, parameters: list) -> optim.Optimizer:
-        """The optimiser of one player."""
-        rate: Any = self.for_player("learning_rate", player)  # never None: __post_init__ has seen to it
-        if self.optimizer == "adam":
-            return optim.Adam(parameters, rate, self.betas)
-        return optim.OPTIMIZERS[self.optimizer](parameters, rate)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Custom(Recipe):
-    """The user's own networks, given to `rawgan.train(generator=..., discriminator=...)`.
-
-    value_range: what black and white are to the networks: G's output and D's input for pictures.
-    d_probabilities: whether D ends in a sigmoid.
-    """
-
-    name: ClassVar[str] = "custom"
-
-    value_range: tuple[float, float] = (-1.0, 1.0)
-    d_probabilities: bool = False
-
-    def __post_init__(self) -> None:
-        ends = self.value_range
-        rising = isinstance(ends, tuple | list) and len(ends) == 2 and all(map(is_number, ends))
-        if not rising or not ends[0] < ends[1]:
-            raise ConfigError(f"custom: value_range is (black, white), two rising numbers, got {ends!r}")
-        object.__setattr__(self, "value_range", (float(ends[0]), float(ends[1])))
-        super().__post_init__()
-
-    @property
-    def low(self) -> float:  # type: ignore[override]
-        return self.value_range[0]
-
-    @property
-    def high(self) -> float:  # type: ignore[override]
-        return self.value_range[1]
-
-    @property
-    def probabilities(self) -> bool:  # type: ignore[override]
-        return self.d_probabilities
+    def decay_columns(self) -> list[str]:
+        """Those of `weight_decay`."""
+        return [f"{self.prefix(player)}l2" for player in self.players if self.for_player("l2", player)]
 
 
 def draw_dcgan_weights(network: nn.Module) -> nn.Module:

@@ -17,12 +17,13 @@ from typing import Any, ClassVar
 
 from rawgan import nn
 from rawgan.kernels.errors import ConfigError
-from rawgan.recipes.base import Recipe, draw_dcgan_weights
+from rawgan.recipes.adversarial import Adversarial
+from rawgan.recipes.base import draw_dcgan_weights
 from rawgan.settings import number, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
-class DcganCifar10(Recipe):
+class DcganCifar10(Adversarial):
     """width: channels before G's last layer and after D's first. dropout: the share of channels D drops.
 
     Pictures of another size are brought to 32x32.

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from rawgan import nn
-from rawgan.recipes.base import Recipe, draw_dcgan_weights, picture_size
+from rawgan.recipes.adversarial import Adversarial
+from rawgan.recipes.base import draw_dcgan_weights, picture_size
 from rawgan.settings import number, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
-class DcganMnist(Recipe):
+class DcganMnist(Adversarial):
     """width: channels before G's last layer and after D's first. dropout: D's. slope: LeakyReLU's.
 
     Pictures smaller than 28x28 are enlarged to it.

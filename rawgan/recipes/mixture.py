@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rawgan import nn
-from rawgan.recipes.base import Recipe
+from rawgan.recipes.adversarial import Adversarial
 from rawgan.settings import whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixture(Recipe):
+class Mixture(Adversarial):
     """hidden: the width of the two hidden layers of each network."""
 
     name: ClassVar[str] = "mixture"

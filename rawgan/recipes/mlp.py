@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from rawgan import nn
-from rawgan.recipes.base import Recipe
+from rawgan.recipes.adversarial import Adversarial
 from rawgan.settings import whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mlp(Recipe):
+class Mlp(Adversarial):
     """hidden: the width of the two hidden layers of each network."""
 
     name: ClassVar[str] = "mlp"

@@ -96,7 +96,9 @@ class Game:
         self._report(self.turn, player, values | {f"{of}grad_norm": arrays.namespace(sums).sqrt(sums.sum())})
         self._clip(player, gradients, sums)
         optimizer.step()
-        self._limit(player, optimizer.params)
+        self.recipe.after_update(player, optimizer)
+        if self.trainer.average is not None and "generator" in self.recipe.players[player]:
+            self.trainer.average.update()
         self._next()
 
     def _next(self) -> None:
@@ -117,15 +119,6 @@ class Game:
         limit = self.recipe.for_player("clip_norm", player)
         if limit is not None:
             kernels.clip_norm(gradients, sums, limit, False)
-
-    def _limit(self, player: str, parameters: list[Tensor]) -> None:
-        """What is done to the weights themselves after an update."""
-        if player == "discriminator" and self.recipe.weight_clip is not None:
-            kernels.clip_value([p.data for p in parameters], self.recipe.weight_clip)
-            for p in parameters:
-                p.changed()
-        if player == "generator" and self.trainer.average is not None:
-            self.trainer.average.update()
 
 
 class Search(Game):

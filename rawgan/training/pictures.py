@@ -10,6 +10,7 @@ so that nothing here touches the figures, backend or settings of whoever calls.
 """
 
 import io
+import itertools
 import math
 import os
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ CELL = 48  # pixels: smaller images are enlarged until they are at least this la
 GAP = 2  # pixels between images and around them
 GAP_GREY = 96  # seen on black and on white images
 D_COLOUR, G_COLOUR, CENTRE_COLOUR = "#1f5fa8", "#d1600a", "#222222"
+COLOURS = (D_COLOUR, G_COLOUR, "#3a8f4d", "#8a56a8", "#8c6d1f", "#b5417e")  # of curves, in their order
 FRAMES = 48  # of an animation, at most: enough to see, and small enough to send
 
 
@@ -103,34 +105,50 @@ def points_figure(
 def plot_history(folder: str | os.PathLike, history: Mapping[str, np.ndarray]) -> None:
     """Write `losses.png` and `gradient_norms.png` into `folder` from the arrays of a history.
 
-    `history`: the columns of `rawgan.training.history.COLUMNS`, (steps,) each. Every curve is drawn light
-    as it is and dark as its running median.
+    `history`: its columns, (steps,) each: losses and their further terms, D's answers where there is a D,
+    and gradient norms. Every curve is drawn light as it is and dark as its running median.
     """
     steps = history["step"]
+    norms = {_who(name): values for name, values in history.items() if name.endswith("grad_norm")}
+    answers = {label: history[name] for name, label in ANSWERS.items() if name in history}
+    others = [n for n in history if n != "step" and n not in ANSWERS and not n.endswith("grad_norm")]
+    losses = {_who(name): history[name] for name in others}
 
-    figure = _figure(8, 6.4)
-    losses, answers = figure.subplots(2, 1, sharex=True)
-    losses.set_ylabel("loss")
-    _curves(losses, steps, {"discriminator": history["d_loss"], "generator": history["g_loss"]})
-    _tidy(losses, "Losses")
-    said = {"D(x), real data": history["d_real"], "D(G(z)), generated": history["d_fake"]}
-    _curves(answers, steps, said)
-    if all(((values >= 0) & (values <= 1)).all() for values in said.values()):
-        answers.set(ylabel="probability of real", ylim=(-0.02, 1.02))
-        answers.axhline(0.5, color="#888888", linewidth=0.8, linestyle=":")
-    else:
-        answers.set_ylabel("score")
-    answers.set_xlabel("step")
-    _tidy(answers, "Answers of the discriminator")
+    figure = _figure(8, 6.4 if answers else 4)
+    rows = figure.subplots(2 if answers else 1, 1, sharex=True, squeeze=False)[:, 0]
+    rows[0].set_ylabel("loss")
+    _curves(rows[0], steps, losses)
+    _tidy(rows[0], "Losses")
+    if answers:
+        _curves(rows[1], steps, answers)
+        if all(((values >= 0) & (values <= 1)).all() for values in answers.values()):
+            rows[1].set(ylabel="probability of real", ylim=(-0.02, 1.02))
+            rows[1].axhline(0.5, color="#888888", linewidth=0.8, linestyle=":")
+        else:
+            rows[1].set_ylabel("score")
+        _tidy(rows[1], "Answers of the discriminator")
+    rows[-1].set_xlabel("step")
     _save(figure, Path(folder, "losses.png"))
 
     figure = _figure(8, 4)
     axes = figure.add_subplot(xlabel="step", ylabel="norm", yscale="log")
-    norms = {"discriminator": history["d_grad_norm"], "generator": history["g_grad_norm"]}
     _curves(axes, steps, {name: np.where(norm > 0, norm, np.nan) for name, norm in norms.items()})
     axes.yaxis.set_major_formatter("{x:g}")
     _tidy(axes, "Gradient norms")
     _save(figure, Path(folder, "gradient_norms.png"))
+
+
+ANSWERS = {"d_real": "D(x), real data", "d_fake": "D(G(z)), generated"}
+
+
+def _who(column: str) -> str:
+    """ "d_loss" as "discriminator", "d_gradient_penalty" as "discriminator: gradient penalty"."""
+    player, _, what = column.partition("_")
+    name = {"d": "discriminator", "g": "generator"}.get(player)
+    what = (what if name else column).replace("_", " ")
+    if what in ("loss", "grad norm"):
+        return name or "all"
+    return f"{name}: {what}" if name else what
 
 
 def save_animation(path: str | os.PathLike, frames: Mapping[int, str | os.PathLike]) -> None:
@@ -241,8 +259,8 @@ def _plain(axes) -> None:
 
 
 def _curves(axes, steps: np.ndarray, curves: Mapping[str, np.ndarray]) -> None:
-    """Draw D's curve and G's. The axis spans all but the wildest, so that a spike hides nothing."""
-    for (label, values), colour in zip(curves.items(), (D_COLOUR, G_COLOUR), strict=True):
+    """Draw D's curve, G's and others'. The axis spans all but the wildest, so that a spike hides nothing."""
+    for (label, values), colour in zip(curves.items(), itertools.cycle(COLOURS), strict=False):
         finite = np.isfinite(values)
         axes.plot(*_outline(steps[finite], values[finite]), color=colour, alpha=0.25, linewidth=0.8)
         marker = "." if len(steps) <= 30 else ""  # one step alone would be a line without length

@@ -27,9 +27,9 @@ LINE_SECONDS = 30.0
 
 # What a row shows, in three groups; plain ASCII, since not every terminal has more.
 _GROUPS = (
-    ("loss ", {"D": "d_loss", "G": "g_loss"}),
-    ("", {"D(x)": "d_real", "D(G(z))": "d_fake"}),
-    ("grad ", {"D": "d_grad_norm", "G": "g_grad_norm"}),
+    ("loss ", {"D": "d_loss", "G": "g_loss", "": "loss"}),
+    ("", {"D(x)": "d_real", "D(G(z))": "d_fake", "reconstruction": "reconstruction", "KL": "kl"}),
+    ("grad ", {"D": "d_grad_norm", "G": "g_grad_norm", "": "grad_norm"}),
 )
 
 
@@ -142,7 +142,9 @@ class Progress:
         groups = []
         for name, columns in _GROUPS:
             parts = [
-                f"{label} {_number(self._row[key])}" for label, key in columns.items() if key in self._row
+                f"{label} {_number(self._row[key])}".strip()
+                for label, key in columns.items()
+                if key in self._row
             ]
             if parts:
                 groups.append(name + " ".join(parts))

@@ -15,7 +15,6 @@ import numpy as np
 from rawgan import arrays, nn, rng
 from rawgan.engine import no_grad, switch
 from rawgan.kernels.errors import CheckpointError
-from rawgan.losses import adversarial
 from rawgan.recipes import Recipe
 from rawgan.settings import number
 from rawgan.training import anomaly
@@ -50,7 +49,7 @@ class Trainer:
         with arrays.use_device(device), rng.use_generator(root.spawn("weights")):
             made = networks or recipe.networks(self.shape)
         self.networks = {name: made[name].label(name).to(device).train() for name in recipe.members()}
-        self.objective = adversarial(recipe.objective, recipe.probabilities, recipe.label_smoothing)
+        self.objective = recipe.make_objective()
         self.optimizers = {
             player: recipe.make_optimizer(
                 player, [p for name in names for p in self.networks[name].parameters()]
@@ -96,7 +95,7 @@ class Trainer:
                 ". D gives values outside [0, 1], which this objective takes as probabilities: end it with "
                 "nn.Sigmoid() or set d_probabilities=False"
             )
-            hint = hint if self.objective.probabilities and outside else ""
+            hint = hint if self.objective and self.objective.probabilities and outside else ""
             self.noise.set_state(begin[0])
             self.layers.set_state(begin[1])
             search = Search(self, self._batch, turn)

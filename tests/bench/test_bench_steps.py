@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from rawgan import kernels, recipes
+from rawgan import kernels
 from rawgan.bench import document, growth, memory, steps, tape
 from rawgan.bench import plot as pictures
 from rawgan.kernels.errors import ConfigError
 
-every_recipe = pytest.mark.parametrize("name", recipes.names())
+every_recipe = pytest.mark.parametrize("name", steps.TIMED)
 
 
 @every_recipe

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny_runs import TINY, assert_same, quick
+from tiny_runs import assert_same, quick
 
 import rawgan
 from rawgan import nn, ops, recipes
@@ -10,7 +10,7 @@ from rawgan.kernels.cuda import host, recording
 from rawgan.training import recorded, replays
 
 pytestmark = pytest.mark.skipif(not host.has_compiler(), reason="needs a C++ compiler")
-SIM = {"device": "cuda-sim", "steps": 8}
+SIM = {"device": "cuda-sim", "steps": 6}
 POINTS = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
 
 
@@ -37,7 +37,7 @@ def eagerly(monkeypatch, *given, **more):
 @pytest.mark.parametrize("recipe", recipes.names())
 def test_every_recipe_is_the_run_without_replays(recipe, made, monkeypatch):
     run = quick(recipe, **SIM)
-    assert [r._done for r in made] == [6]
+    assert [r._done for r in made] == [4]
     assert_same(run, eagerly(monkeypatch, recipe, **SIM))
 
 
@@ -57,7 +57,7 @@ def test_every_recipe_is_the_run_without_replays(recipe, made, monkeypatch):
 )
 def test_every_setting_is_the_run_without_replays(settings, made, monkeypatch):
     run = quick("mixture", **SIM, **settings)
-    assert [r._done for r in made] == [6]
+    assert [r._done for r in made] == [4]
     assert_same(run, eagerly(monkeypatch, "mixture", **SIM, **settings))
 
 
@@ -160,7 +160,7 @@ def test_a_baked_in_number_would_be_seen(made, monkeypatch):
             assert_same(baked, eagerly(monkeypatch, "mixture", **SIM))
 
 
-@pytest.mark.parametrize("recipe", recipes.names())
+@pytest.mark.parametrize("recipe", ["dcgan_mnist", "encoder_gan", "gat", "mixture", "vae"])
 def test_a_replay_reads_nothing_that_an_earlier_one_has_left(recipe, made, monkeypatch):
     """Whatever outlives no step is spoilt before each replay, as others could write there on a GPU."""
     replay = recording.Recording.replay
@@ -176,7 +176,7 @@ def test_a_replay_reads_nothing_that_an_earlier_one_has_left(recipe, made, monke
 
     monkeypatch.setattr(recording.Recording, "replay", spoilt)
     run = quick(recipe, **SIM)
-    assert made[0]._done == 6
+    assert made[0]._done == 4
     assert_same(run, eagerly(monkeypatch, recipe, **SIM))
 
 
@@ -224,14 +224,26 @@ def test_the_host_waits_once_for_many_steps(made, monkeypatch):
     assert run.steps == 42
 
 
+NODES = {  # of the graph of a step
+    "mlp": 100,
+    "dense_conv": 205,
+    "dcgan_mnist": 195,
+    "dcgan_cifar10": 225,
+    "encoder_gan": 220,
+    "gat": 130,
+    "wgan": 330,
+    "wgan_gp": 440,
+    "mixture": 90,
+    "autoencoder": 40,
+    "vae": 75,
+}
+
+
 @pytest.mark.parametrize("recipe", recipes.names())
-def test_launches_of_a_step_are_as_few_as_they_were(recipe, made):
-    """A GPU takes about 2 microseconds for each, whatever it does."""
-    most = {"mlp": 75, "dcgan_mnist": 140, "dcgan_cifar10": 180, "mixture": 70}
-    quick(recipe, **SIM)
-    launches = made[0]._maker.launches
-    assert 10 < len(launches) <= most[recipe], len(launches)
-    assert all(type(launch) is recording.Launch for launch in launches)
-
-
-assert TINY.keys() == set(recipes.names())
+def test_the_work_of_a_step_is_in_as_few_pieces_as_it_was(recipe, made):
+    """A GPU takes a microsecond or two for each, whatever it does."""
+    quick(recipe, **SIM | {"steps": 3})
+    maker = made[0]._maker
+    assert 20 < len(maker.calls) <= NODES[recipe]
+    assert 0.3 * len(maker.calls) <= len(maker.launches)  # the others are the array module's
+    assert all(type(launch) is recording.Launch for launch in maker.launches)

@@ -10,17 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_runs import TINY
 
 import rawgan
 from rawgan import nn, recipes
-from rawgan.training import checkpoint, history, pictures
+from rawgan.training import checkpoint, pictures
 
-TINY = {
-    "mlp": {"hidden": 4},
-    "dcgan_mnist": {"data": "digits", "width": 2},
-    "dcgan_cifar10": {"data": "digits", "width": 2},
-    "mixture": {"hidden": 4, "learning_rate": {"generator": 1e-3, "discriminator": 2e-3}},
-}
+TINY = TINY | {"mixture": {"hidden": 4, "learning_rate": {"generator": 1e-3, "discriminator": 2e-3}}}
 QUICK = {"steps": 3, "batch_size": 8, "noise": 4, "device": "cpu", "progress": False}
 
 
@@ -70,7 +66,7 @@ def tree(folder):
 def assert_same(a, b):
     assert a.steps == b.steps
     assert a.config == b.config
-    assert list(a.history) == list(b.history) == list(history.COLUMNS)
+    assert list(a.history) == list(b.history) == list(a.trainer.recipe.columns())
     for name, values in a.history.items():
         assert values.dtype == b.history[name].dtype
         assert values.tobytes() == b.history[name].tobytes()

@@ -7,9 +7,16 @@ from rawgan.training import checkpoint, pictures
 
 TINY = {  # of every recipe
     "mlp": {"hidden": 4},
+    "dense_conv": {"data": "digits", "width": 2},
     "dcgan_mnist": {"data": "digits", "width": 2},  # with batch norm and dropout
     "dcgan_cifar10": {"data": "digits", "width": 2},
+    "encoder_gan": {"hidden": 4},
+    "gat": {"hidden": 4},
+    "wgan": {"data": "digits", "width": 2, "d_steps": 2},
+    "wgan_gp": {"data": "digits", "width": 2, "d_steps": 2},
     "mixture": {"hidden": 4},
+    "autoencoder": {"hidden": 4},
+    "vae": {"hidden": 4},
 }
 QUICK = {"steps": 3, "batch_size": 8, "noise": 4, "device": "cpu", "progress": False}
 

@@ -1,0 +1,77 @@
+"""A dense path to a convolutional end, for 28x28 digits: the GAN of an introductory article, mended.
+
+Networks: G dense 128-256-512-1024-7·7·256, LeakyReLU(0.2) after each, as 256 maps of 7x7, BatchNorm,
+LeakyReLU, then transposed 4x4 convolutions of stride 2 to 128 channels and to the picture, tanh at the end.
+D 4x4 convolutions of stride 2 to 32, 64 and 128 channels, LeakyReLU(0.2) after each, then dense to 1.
+Cross-entropy from logits, G's non-saturating; Adam with learning rate 2e-4 and β₁ = 0.5, batches of 128.
+
+Padding is symmetric, 1 on each side; the article's "same" pads (1, 2) where a side is odd, and its third
+convolution has maps of 4x4 where these are 3x3. Its code cannot train as printed: `minimize` without a list
+of variables updates both networks for either loss, it reshapes 12,544 numbers to 28x28x1, which are 784 (here
+256 maps of 7x7 are enlarged), it feeds random normal numbers as the real pictures, and the steps of an epoch
+are nowhere set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from rawgan import nn
+from rawgan.recipes.adversarial import Adversarial
+from rawgan.recipes.base import draw_dcgan_weights, picture_size
+from rawgan.settings import whole_number
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseConv(Adversarial):
+    """width: the channels of D's first layer; all other layers are as wide in proportion.
+
+    Pictures smaller than 28x28 are enlarged to it.
+    """
+
+    name: ClassVar[str] = "dense_conv"
+
+    data: str = "mnist"
+    epochs: int | None = 5
+    width: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole_number(f"{self.name}: width", self.width)
+
+    def prepare(self, source: Any) -> Any:
+        return source.resized(28) if len(source.shape) == 3 and max(source.shape[1:]) < 28 else source
+
+    def networks(self, shape: tuple[int, ...]) -> dict[str, nn.Module]:
+        channels, height, width = picture_size(self.name, shape, 4)
+        h, w, c = height // 4, width // 4, self.width
+        generator = nn.Sequential(
+            nn.Dense(self.noise, 4 * c),
+            nn.LeakyReLU(0.2),
+            nn.Dense(4 * c, 8 * c),
+            nn.LeakyReLU(0.2),
+            nn.Dense(8 * c, 16 * c),
+            nn.LeakyReLU(0.2),
+            nn.Dense(16 * c, 32 * c),
+            nn.LeakyReLU(0.2),
+            nn.Dense(32 * c, 8 * c * h * w),
+            nn.Reshape((8 * c, h, w)),
+            nn.BatchNorm(8 * c),
+            nn.LeakyReLU(0.2),
+            nn.ConvTranspose2d(8 * c, 4 * c, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.ConvTranspose2d(4 * c, channels, 4, stride=2, padding=1),
+            nn.Tanh(),
+        )
+        discriminator = nn.Sequential(
+            nn.Conv2d(self.pack * channels, c, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(c, 2 * c, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * c, 4 * c, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            nn.Dense(4 * c * (h // 2) * (w // 2), 1),
+        )
+        return {"generator": generator, "discriminator": draw_dcgan_weights(discriminator)}
