@@ -1,11 +1,13 @@
 """Max pooling over channels-last images, and the two ways to use its indices.
 
-Whether all indices lie inside the plane is read back from the device: scatter and gather wait for it.
+Whether all indices lie inside the plane is read back from the device: scatter and gather wait for it, but
+not while a step is recorded, whose like has been checked before.
 """
 
 import numpy as np
 
 from ..checks import conv_output_size, index_out_of_range
+from . import recording
 from .layout import THREADS, blocks, channels_first, channels_last, empty
 from .program import Program
 
@@ -36,7 +38,7 @@ def max_pool2d_gather(x, indices):
     y, wrong = empty((n, p, q, c), x.dtype, x), _flag(x)
     arrays = channels_last(x), _indices_last(indices), y, wrong
     PROGRAM("max_pool2d_gather", x.dtype, blocks(y.size), THREADS, *arrays, y.size, c, p * q, h * w)
-    if wrong.item():
+    if _set(wrong):
         index_out_of_range("max_pool2d_gather", (h, w))
     return channels_first(y)
 
@@ -61,7 +63,7 @@ def max_pool2d_scatter(gy, indices, shape):
         *sizes,
         shared=need if need <= SHARED else 0,
     )
-    if wrong.item():
+    if _set(wrong):
         index_out_of_range("max_pool2d_scatter", (h, w))
     return channels_first(gx)
 
@@ -82,6 +84,10 @@ def _flag(like):
     wrong = empty((1,), INT32, like)
     PROGRAM("clear", INT32, 1, 1, wrong)
     return wrong
+
+
+def _set(flag):
+    return recording.current() is None and flag.item()
 
 
 def _indices_last(indices):

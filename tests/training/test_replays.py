@@ -94,6 +94,26 @@ def test_layers_that_keep_something_from_step_to_step(made, monkeypatch):
     assert_same(run, own_eagerly(monkeypatch, generator=[nn.BatchNorm(8)], discriminator=[nn.Dropout(0.3)]))
 
 
+class Pool(nn.Module):
+    def forward(self, x):
+        return ops.max_pool2d(x, 2)
+
+
+def test_networks_that_pool(made, monkeypatch):
+    def trained():
+        pictures = np.random.default_rng(0).integers(0, 256, (16, 1, 8, 8), np.uint8)
+        rawgan.manual_seed(0)
+        G = nn.Sequential(nn.Dense(4, 64), nn.Reshape((1, 8, 8)), nn.Tanh())
+        D = nn.Sequential(nn.Conv2d(1, 3, 3), Pool(), nn.Flatten(), nn.Dense(27, 1))
+        settings = {"batch_size": 4, "noise": 4, "steps": 6, "device": "cuda-sim", "progress": False}
+        return rawgan.train(generator=G, discriminator=D, data=pictures, **settings)
+
+    run = trained()
+    assert [r._done for r in made] == [4]
+    monkeypatch.setattr(replays, "WARM", 1000)
+    assert_same(run, trained())
+
+
 CHANGES = {
     "learning rate": lambda run: setattr(run.trainer.optimizers["generator"], "lr", 0.1),
     "dropout": lambda run: setattr(run.discriminator[1], "p", 0.9),
