@@ -3,13 +3,14 @@
     rawgan bench kernels --against torch --json kernels.json     every kernel and its gradients
     rawgan bench train-step --against torch torch.compile --memory --json steps.json
     rawgan bench growth --json growth.json                       step time against batch, width, picture size
+    rawgan bench gradients mlp --device cpu cuda                 two devices' gradients, the worst first
     rawgan bench tape                                            what recording an operation costs
     rawgan bench compare a.json b.json                           two machines, two commits, a CPU and a GPU
     rawgan bench plot kernels.json                               pictures beside the file
 
 The story in order of reading: `timing` (who is timed when), `roofs` (what this machine can do), `columns`
 (where a kernel runs), `rivals` and `twins` (the same work in PyTorch); `kernels`, `steps`, `growth`,
-`memory`, `tape` (what is timed); `document` (the JSON file), `tables`, `compare`, `plot`, `roofline`, `paper`
+`memory`, `tape` (what is timed); `gradients`; `document` (the JSON file), `tables`, `compare`, `plot`, `roofline`, `paper`
 (how it is shown); `commands`.
 """
 
