@@ -10,8 +10,8 @@
 
 The story in order of reading: `timing` (who is timed when), `roofs` (what this machine can do), `columns`
 (where a kernel runs), `rivals` and `twins` (the same work in PyTorch); `kernels`, `steps`, `growth`,
-`memory`, `tape` (what is timed); `gradients`; `document` (the JSON file), `tables`, `compare`, `plot`, `roofline`, `paper`
-(how it is shown); `commands`.
+`memory`, `tape` (what is timed); `gradients` (what is compared); `gpu` (all of it on a GPU); `document` (the
+JSON file), `tables`, `compare`, `plot`, `roofline`, `paper` (how it is shown); `commands`.
 """
 
 if __name__ != "rawgan.bench":
