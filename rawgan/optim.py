@@ -20,8 +20,9 @@ from rawgan import arrays, kernels
 from rawgan.arrays import Array
 from rawgan.engine import Tensor
 from rawgan.engine.tensor import real
-from rawgan.kernels.cuda.count import Count
+from rawgan.kernels.cuda.count import Count, Varying
 from rawgan.kernels.errors import CheckpointError, ConfigError, RawganError
+from rawgan.schedules import Schedule
 from rawgan.settings import is_number, number
 
 
@@ -46,10 +47,12 @@ class Optimizer:
     steps: how often each parameter has been moved; one without a gradient is left out of a step.
     moved: while a step is recorded for a device, how far it has moved since, an int64 array (1,) there: the
     kernels get `steps` as Counts with it.
+    schedule: what lr is multiplied by (`rawgan.schedules.make`), or None.
     """
 
     slots: tuple[str, ...] = ()  # names of the state arrays
     moved: Any = None
+    schedule: Schedule | None = None
 
     def __init__(self, params: Iterable[Tensor], lr: float):
         self.params = _listed(type(self).__name__, params)
@@ -91,12 +94,24 @@ class Optimizer:
             params = [self.params[i] for i in group]
             states = [[self.state[i][slot] for i in group] for slot in self.slots]
             t = step if self.moved is None else Count(step, self.moved)
-            self._update([p._data for p in params], _gradients(params), t, *states)
+            self._update([p._data for p in params], _gradients(params), self._rate(step), t, *states)
 
-    def _update(self, params: list[Array], grads: list[Array], t: Any, *states: list[Array]) -> None:
-        """Move all against their gradients, in place; t, a number or a Count, counts updates from 1.
+    def _rate(self, t: int) -> float:
+        """The learning rate of update t, counted from 1."""
+        if self.schedule is None:
+            return self.lr
+        if self.moved is None:
+            return self.lr * float(self.schedule(np, np.float64(t - 1)))
+        xp = arrays.namespace(self.moved)
+        return Varying(self.lr, self.lr * self.schedule(xp, (self.moved + (t - 1)).astype("float64")))
 
-        states: for each of `slots` its arrays.
+    def _update(
+        self, params: list[Array], grads: list[Array], lr: float, t: int, *states: list[Array]
+    ) -> None:
+        """Move all against their gradients, in place.
+
+        lr: a number or a Varying. t: a number or a Count, counts updates from 1. states: for each of `slots`
+        its arrays.
         """
         raise TypeError(f"{type(self).__name__} does not define _update()")
 
@@ -146,8 +161,8 @@ class SGD(Optimizer):
         self.slots = ("v",) if momentum else ()
         super().__init__(params, lr)
 
-    def _update(self, params: Any, grads: Any, t: Any, vs: Any = ()) -> None:
-        kernels.sgd(params, grads, list(vs), self.lr, self.momentum)
+    def _update(self, params: Any, grads: Any, lr: Any, t: Any, vs: Any = ()) -> None:
+        kernels.sgd(params, grads, list(vs), lr, self.momentum)
 
 
 class RMSprop(Optimizer):
@@ -159,8 +174,8 @@ class RMSprop(Optimizer):
         self.rho, self.eps = number("RMSprop: rho", rho, 0.0, 1.0), number("RMSprop: eps", eps, 0.0)
         super().__init__(params, lr)
 
-    def _update(self, params: Any, grads: Any, t: Any, vs: Any) -> None:
-        kernels.rmsprop(params, grads, vs, self.lr, self.rho, self.eps)
+    def _update(self, params: Any, grads: Any, lr: Any, t: Any, vs: Any) -> None:
+        kernels.rmsprop(params, grads, vs, lr, self.rho, self.eps)
 
 
 class Adagrad(Optimizer):
@@ -172,8 +187,8 @@ class Adagrad(Optimizer):
         self.eps = number("Adagrad: eps", eps, 0.0)
         super().__init__(params, lr)
 
-    def _update(self, params: Any, grads: Any, t: Any, sums: Any) -> None:
-        kernels.adagrad(params, grads, sums, self.lr, self.eps)
+    def _update(self, params: Any, grads: Any, lr: Any, t: Any, sums: Any) -> None:
+        kernels.adagrad(params, grads, sums, lr, self.eps)
 
 
 class Adam(Optimizer):
@@ -198,8 +213,8 @@ class Adam(Optimizer):
         self.eps = number("Adam: eps", eps, 0.0)
         super().__init__(params, lr)
 
-    def _update(self, params: Any, grads: Any, t: Any, ms: Any, vs: Any) -> None:
-        kernels.adam(params, grads, ms, vs, self.lr, *self.betas, self.eps, t)
+    def _update(self, params: Any, grads: Any, lr: Any, t: Any, ms: Any, vs: Any) -> None:
+        kernels.adam(params, grads, ms, vs, lr, *self.betas, self.eps, t)
 
 
 OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad, "adam": Adam}

@@ -31,6 +31,22 @@ class Count(int):
         return Count(int(self) % limit, self.moved)
 
 
+class Varying(float):
+    """A number that is another at every replay; now: a float64 array (1,) on the device, which holds it."""
+
+    now: Any
+
+    def __new__(cls, number: float, now: Any) -> Varying:
+        self = super().__new__(cls, number)
+        self.now = now
+        return self
+
+
+def varying(number: float) -> tuple[float, Any]:
+    """The two arguments of a kernel: `double lr, const double* lr_now_or_null`."""
+    return float(number), getattr(number, "now", None)
+
+
 def split(number: int) -> tuple[int, Any]:
     """The two arguments of a kernel: a plain number has moved nowhere."""
     return int(number), getattr(number, "moved", None)

@@ -70,15 +70,20 @@ static __device__ __forceinline__ double power(double base, long long n) {
     return result;
 }
 
+// What a recorded launch finds on the device, where it is another at every replay.
+static __device__ __forceinline__ double varying(double number, const double* now_or_null) {
+    return now_or_null ? *now_or_null : number;
+}
+
 // The two corrections are made here, of the count: a recorded launch finds it moved.
 template <class T>
 __global__ void adam(List<T*> params, List<const T*> grads, List<T*> ms, List<T*> vs, List<long long> sizes,
-                     List<int> ends, double lr, double beta1, double beta2, double eps, long long step,
-                     const long long* step_moved_or_null) {
+                     List<int> ends, double lr, const double* lr_now_or_null, double beta1, double beta2, double eps,
+                     long long step, const long long* step_moved_or_null) {
     __shared__ double shared_rate, shared_correction;
     if (threadIdx.x == 0) {
         long long t = counted(step, step_moved_or_null);
-        shared_rate = lr / (1.0 - power(beta1, t));
+        shared_rate = varying(lr, lr_now_or_null) / (1.0 - power(beta1, t));
         shared_correction = 1.0 / (1.0 - power(beta2, t));
     }
     __syncthreads();
@@ -96,36 +101,40 @@ __global__ void adam(List<T*> params, List<const T*> grads, List<T*> ms, List<T*
 }
 
 template <class T>
-__global__ void sgd(List<T*> params, List<const T*> grads, List<long long> sizes, List<int> ends, T lr) {
+__global__ void sgd(List<T*> params, List<const T*> grads, List<long long> sizes, List<int> ends, double lr,
+                    const double* lr_now_or_null) {
+    T rate = T(varying(lr, lr_now_or_null));
     Part part = part_of(sizes, ends);
     T* param = params[part.array];
     const T* grad = grads[part.array];
-    for (long long i = part.begin + threadIdx.x; i < part.end; i += blockDim.x) param[i] -= lr * grad[i];
+    for (long long i = part.begin + threadIdx.x; i < part.end; i += blockDim.x) param[i] -= rate * grad[i];
 }
 
 template <class T>
 __global__ void sgd_momentum(List<T*> params, List<const T*> grads, List<T*> vs, List<long long> sizes, List<int> ends,
-                             T lr, T momentum) {
+                             double lr, const double* lr_now_or_null, T momentum) {
+    T rate = T(varying(lr, lr_now_or_null));
     Part part = part_of(sizes, ends);
     T *param = params[part.array], *v = vs[part.array];
     const T* grad = grads[part.array];
     for (long long i = part.begin + threadIdx.x; i < part.end; i += blockDim.x) {
         T speed = momentum * v[i] + grad[i];
         v[i] = speed;
-        param[i] -= lr * speed;
+        param[i] -= rate * speed;
     }
 }
 
 // RMSprop, and with old = fresh = 1 Adagrad: both divide by the root of a sum of squares.
 template <class T>
-__global__ void rooted(List<T*> params, List<const T*> grads, List<T*> vs, List<long long> sizes, List<int> ends, T lr,
-                       T old, T fresh, T eps) {
+__global__ void rooted(List<T*> params, List<const T*> grads, List<T*> vs, List<long long> sizes, List<int> ends,
+                       double lr, const double* lr_now_or_null, T old, T fresh, T eps) {
+    T rate = T(varying(lr, lr_now_or_null));
     Part part = part_of(sizes, ends);
     T *param = params[part.array], *v = vs[part.array];
     const T* grad = grads[part.array];
     for (long long i = part.begin + threadIdx.x; i < part.end; i += blockDim.x) {
         T g = grad[i], square = old * v[i] + fresh * (g * g);
         v[i] = square;
-        param[i] -= lr * g / (sqrt(square) + eps);
+        param[i] -= rate * g / (sqrt(square) + eps);
     }
 }

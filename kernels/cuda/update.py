@@ -2,7 +2,7 @@
 
 from itertools import accumulate
 
-from .count import split
+from .count import split, varying
 from .layout import THREADS, blocks, empty, packed
 from .layout import flat as in_memory
 from .program import LISTED, Program
@@ -63,22 +63,22 @@ def clip_value(xs, limit):
 
 def adam(params, grads, ms, vs, lr, beta1, beta2, eps, step):
     """See CONTRACTS["adam"]."""
-    _launch("adam", [params, grads, ms, vs], lr, beta1, beta2, eps, *split(step))
+    _launch("adam", [params, grads, ms, vs], *varying(lr), beta1, beta2, eps, *split(step))
 
 
 def sgd(params, grads, vs, lr, momentum):
     """See CONTRACTS["sgd"]."""
     if vs:
-        _launch("sgd_momentum", [params, grads, vs], lr, momentum)
+        _launch("sgd_momentum", [params, grads, vs], *varying(lr), momentum)
     else:
-        _launch("sgd", [params, grads], lr)
+        _launch("sgd", [params, grads], *varying(lr))
 
 
 def rmsprop(params, grads, vs, lr, rho, eps):
     """See CONTRACTS["rmsprop"]."""
-    _launch("rooted", [params, grads, vs], lr, rho, 1 - rho, eps)
+    _launch("rooted", [params, grads, vs], *varying(lr), rho, 1 - rho, eps)
 
 
 def adagrad(params, grads, sums, lr, eps):
     """See CONTRACTS["adagrad"]."""
-    _launch("rooted", [params, grads, sums], lr, 1.0, 1.0, eps)
+    _launch("rooted", [params, grads, sums], *varying(lr), 1.0, 1.0, eps)

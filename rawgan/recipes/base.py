@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rawgan import losses, nn, optim, rng
+from rawgan import losses, nn, optim, rng, schedules
 from rawgan.kernels.errors import ConfigError
 from rawgan.settings import is_number, number, whole_number
 
@@ -24,6 +24,8 @@ class Recipe:
     epochs, steps: how long to train by default; one of them.
     noise: the length of z, standard normal.
     learning_rate: for each player. betas: Adam's. optimizer: "adam", "rmsprop", "adagrad" or "sgd".
+    schedule: "constant", or how the learning rate falls to 0, "linear" or "cosine", in each player's first
+        schedule_steps updates.
     clip_norm: for each player, limits the norm of all its gradients together; {} for no limit.
     clip_norm_each: the same for each parameter's own norm. clip_value: for each gradient element.
     l2: for each player, the weight of a further term of its loss, Σ θ².
@@ -45,6 +47,8 @@ class Recipe:
     learning_rate: Any = 2e-4
     optimizer: str = "adam"
     betas: tuple[float, float] = (0.5, 0.999)
+    schedule: str = "constant"
+    schedule_steps: int | None = None
     clip_norm: Any = None
     clip_norm_each: Any = None
     clip_value: Any = None
@@ -73,6 +77,7 @@ class Recipe:
                 f"{self.name}: there is no optimizer {self.optimizer!r}; "
                 f"there are: {', '.join(optim.OPTIMIZERS)}"
             )
+        schedules.make(self.schedule, self.schedule_steps)  # refuses an unknown one
         betas = self.betas
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise ConfigError(f"{self.name}: betas are two numbers in [0, 1), got {betas!r}")
@@ -115,9 +120,10 @@ class Recipe:
     def make_optimizer(self, player: str, parameters: list) -> optim.Optimizer:
         """The optimiser of one player."""
         rate: Any = self.for_player("learning_rate", player)  # never None: __post_init__ has seen to it
-        if self.optimizer == "adam":
-            return optim.Adam(parameters, rate, self.betas)
-        return optim.OPTIMIZERS[self.optimizer](parameters, rate)
+        more = (self.betas,) if self.optimizer == "adam" else ()
+        made = optim.OPTIMIZERS[self.optimizer](parameters, rate, *more)
+        made.schedule = schedules.make(self.schedule, self.schedule_steps)
+        return made
 
     def make_objective(self) -> losses.Objective | None:
         """The adversarial losses, where there is a game."""
