@@ -127,4 +127,4 @@ def length(plan: recipes.Recipe, source: Any, epochs: int | None, steps: int | N
         return steps, None, steps
     if per_epoch is None:
         raise ConfigError(f"the data {source.name!r} has no end, so no epochs: give steps=")
-    return max(1, epochs * per_epoch // plan.d_steps), epochs, None
+    return max(1, epochs * per_epoch // plan.batches()), epochs, None
