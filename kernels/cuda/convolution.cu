@@ -58,84 +58,98 @@ static __device__ __forceinline__ void see(const Sizes& z, int transposed, int p
 
 constexpr int OUTSIDE = -(1 << 30);  // a row of no image, whatever tap is added
 
-// The left side is what windows see, the right the weight; a thread reads four lines of each at one k.
+// The left side is what windows see, the right the weight: numbers of both lie side by side along the channels.
 template <class T>
 struct Windows {
+    using Left = Side<T, ROWS<T>, true>;
+    using Right = Side<T, COLUMNS<T>, true>;
     const T *x, *weight;
-    int height, width, channels, taps_w, direction, outputs, output, k, last, images[EACH], rows[EACH], columns[EACH];
+    int height, width, channels, taps_w, direction, outputs, output, k, last, copied;
+    int rows[Left::COPIES], columns[Left::COPIES];
+    long long pixels[Left::COPIES], right_at;
     int weight_down, weight_along, one_weight;  // numbers from one tap, or one result's taps, to the next
     Count tap, by;
-    int left_place, left_skip, right_place, right_skip;
 
-    __device__ __forceinline__ Windows(const T* x, const T* weights, const Axis& h, const Axis& w, const Sizes& z,
+    __device__ __forceinline__ Windows(const T* x, const T* weight, const Axis& h, const Axis& w, const Sizes& z,
         long long lines, long long top, int left, int first, int last)
-        : x(x), height(z.height), width(z.width), channels(z.channels), taps_w(max(1, w.taps)), direction(h.direction),
-          outputs(z.outputs), last(last) {
-        int lane = threadIdx.x / DEPTH;
-        left_place = right_place = threadIdx.x % DEPTH * PITCH + lane;
-        left_skip = right_skip = SIDE / EACH;
-        k = first + threadIdx.x % DEPTH;
-        tap = counted(k, taps_w, max(1, channels));
-        by = counted(DEPTH, taps_w, max(1, channels));
-        output = left + lane;
+        : x(x), weight(weight), height(z.height), width(z.width), channels(max(1, z.channels)),
+          taps_w(max(1, w.taps)), direction(h.direction), outputs(z.outputs), last(last) {
+        k = first + Left::along();
+        tap = counted(k, taps_w, channels);
+        by = counted(DEPTH, taps_w, channels);
+        copied = aligned(x) && aligned(weight) && channels % CHUNK<T> == 0 ? CHUNK<T> : 1;
+        output = left + Right::run();
         weight_along = w.tap_step * channels;
         weight_down = h.tap_step * z.kernel_w * channels;
         one_weight = z.kernel_h * z.kernel_w * channels;
-        weight = weights + (long long)output * one_weight + (h.tap * z.kernel_w + w.tap) * channels;
+        right_at = (long long)output * one_weight + (h.tap * z.kernel_w + w.tap) * channels;
 #pragma unroll
-        for (int i = 0; i < EACH; i++) {
-            long long line = top + lane + i * left_skip;
+        for (int i = 0; i < Left::COPIES; i++) {
+            long long line = top + Left::run() + i * Left::SKIP;
             Count at = counted(line, h.positions, w.positions);
             rows[i] = line < lines ? at.middle * h.step + h.first : OUTSIDE;
             columns[i] = at.low * w.step + w.first;
-            images[i] = at.high;
+            pixels[i] = (((long long)at.high * height + rows[i]) * width + columns[i]) * channels;
         }
     }
 
-    __device__ __forceinline__ void load(T (&left)[EACH], T (&right)[EACH]) {
-        const T* kernel = weight + (tap.high * weight_down + tap.middle * weight_along + tap.low);
+    __device__ __forceinline__ void copy(T* lefts, T* rights) {
+        Count at = tap;
+        for (int e = 0; e < CHUNK<T>; e += copied) {
+            bool more = k + e < last;
+            int down = direction * at.high, along = direction * at.middle;
+            long long seen_at = ((long long)down * width + along) * channels + at.low;
+            int weight_at = at.high * weight_down + at.middle * weight_along + at.low;
 #pragma unroll
-        for (int i = 0; i < EACH; i++) {
-            int u = rows[i] + direction * tap.high, v = columns[i] + direction * tap.middle;
-            bool seen = k < last && unsigned(u) < unsigned(height) && unsigned(v) < unsigned(width);
-            left[i] = seen ? x[(((long long)images[i] * height + u) * width + v) * channels + tap.low] : T(0);
-            bool wanted = k < last && output + i * right_skip < outputs;
-            right[i] = wanted ? kernel[(long long)(i * right_skip) * one_weight] : T(0);
+            for (int i = 0; i < Left::COPIES; i++) {
+                bool seen = more && unsigned(rows[i] + down) < unsigned(height) &&
+                    unsigned(columns[i] + along) < unsigned(width);
+                start(lefts + Left::slot(i) + e, x, pixels[i] + seen_at, seen, copied);
+            }
+#pragma unroll 1
+            for (int i = 0; i < Right::COPIES; i++) {
+                bool wanted = more && output + i * Right::SKIP < outputs;
+                long long from = right_at + (long long)(i * Right::SKIP) * one_weight + weight_at;
+                start(rights + Right::slot(i) + e, weight, from, wanted, copied);
+            }
+            advance(at, {0, 0, copied}, taps_w, channels);
         }
         k += DEPTH;
-        advance(tap, by, taps_w, max(1, channels));
+        advance(tap, by, taps_w, channels);
     }
 };
 
 // conv2d, or conv_transpose2d phase after phase. Block (x, y) computes tile x of part y, k from y * part: the parts lie
 // one behind another.
 template <class T>
-__global__ __launch_bounds__(256) void convolve(const T* x, const T* weight, const T* bias_or_null, T* y, int batch,
+__global__ __launch_bounds__(TILE_THREADS, TOGETHER) void convolve(const T* x, const T* weight, const T* bias_or_null, T* y, int batch,
     int height, int width, int channels, int out_height, int out_width, int outputs, int kernel_h, int kernel_w,
     int stride_h, int stride_w, int padding_h, int padding_w, int transposed, int part, int across, int down) {
     Sizes z{batch, height, width, channels, out_height, out_width, outputs, kernel_h, kernel_w, stride_h, stride_w,
         padding_h, padding_w};
-    int number = blockIdx.x / across, left = int(blockIdx.x % across) * SIDE;
+    int number = blockIdx.x / across, left = int(blockIdx.x % across) * COLUMNS<T>;
     Axis h, w;
     see(z, transposed, number / down / stride_w, number / down % stride_w, h, w);
-    long long top = (long long)(number % down) * SIDE, lines = (long long)batch * h.positions * w.positions;
+    long long top = (long long)(number % down) * ROWS<T>, lines = (long long)batch * h.positions * w.positions;
     if (top >= lines) return;  // the whole block: other phases have more lines
     int k = h.taps * w.taps * channels, first = min(k, int(blockIdx.y) * part), last = min(k, first + part);
     Windows<T> source(x, weight, h, w, z, lines, top, left, first, last);
-    T sum[EACH][EACH];
-    multiply(source, (last - first + DEPTH - 1) / DEPTH, sum);
-    int column = left + EACH * (threadIdx.x % (SIDE / EACH));
+    Tile<T, typename Windows<T>::Left, typename Windows<T>::Right> tile;
+    multiply(source, (last - first + DEPTH - 1) / DEPTH, tile);
 #pragma unroll
-    for (int i = 0; i < EACH; i++) {
-        long long line = top + EACH * (threadIdx.x / (SIDE / EACH)) + i;
+    for (int i = 0; i < tile.HIGH; i++) {
+        long long line = top + tile.row(i);
         if (line >= lines) continue;
         Count at = counted(line, h.positions, w.positions);
         long long image = (long long)blockIdx.y * batch + at.high;
         long long row = image * out_height + h.out + at.middle * h.out_step;
-        long long place = (row * out_width + w.out + at.low * w.out_step) * outputs + column;
+        long long place = (row * out_width + w.out + at.low * w.out_step) * outputs;
 #pragma unroll
-        for (int j = 0; j < EACH; j++)
-            if (column + j < outputs) y[place + j] = bias_or_null ? sum[i][j] + bias_or_null[column + j] : sum[i][j];
+        for (int j = 0; j < tile.WIDE; j++) {
+            int column = left + tile.column(j);
+            T sum = tile.sum(i, j);
+            if (column < outputs) y[place + column] = bias_or_null ? sum + bias_or_null[column] : sum;
+        }
     }
 }
 
@@ -181,68 +195,80 @@ __global__ __launch_bounds__(256) void few_outputs(const T* x, const T* weight, 
     }
 }
 
-// The left side is gy, the right what the taps see; a thread reads four positions (n, p, q) of one line of each.
+// The left side is gy, the right what the taps see: at each position (n, p, q) channels lie side by side.
 template <class T>
 struct Taps {
+    using Left = Side<T, ROWS<T>, false>;
+    using Right = Side<T, COLUMNS<T>, false>;
     const T *gy, *x;
     Sizes z;
-    int output, row, column, channel;
+    int output, left_copied, right_copied;
     long long k, last;
-    Count at[EACH], by;
-    int left_place, left_skip, right_place, right_skip;
+    Count tap, at[Right::COPIES], by;
 
     __device__ __forceinline__ Taps(
         const T* gy, const T* x, const Sizes& z, int top, int left, long long first, long long last)
         : gy(gy), x(x), z(z), last(last) {
-        int lane = threadIdx.x % SIDE;
-        left_place = right_place = threadIdx.x / SIDE * PITCH + lane;
-        left_skip = right_skip = DEPTH / EACH * PITCH;
-        output = top + lane;
-        Count tap = counted(left + lane, z.kernel_w, z.channels);
-        row = tap.high < z.kernel_h ? tap.high - z.padding_h : OUTSIDE;
-        column = tap.middle - z.padding_w;
-        channel = tap.low;
-        k = first + threadIdx.x / SIDE;
+        output = top + Left::along();
+        tap = counted(left + Right::along(), z.kernel_w, z.channels);
+        left_copied = aligned(gy) && z.outputs % CHUNK<T> == 0 ? CHUNK<T> : 1;
+        right_copied = aligned(x) && z.channels % CHUNK<T> == 0 ? CHUNK<T> : 1;
+        k = first;
         by = counted(DEPTH, z.out_height, z.out_width);
 #pragma unroll
-        for (int i = 0; i < EACH; i++) at[i] = counted(k + i * (DEPTH / EACH), z.out_height, z.out_width);
+        for (int i = 0; i < Right::COPIES; i++)
+            at[i] = counted(k + Right::run() + i * Right::SKIP, z.out_height, z.out_width);
     }
 
-    __device__ __forceinline__ void load(T (&left)[EACH], T (&right)[EACH]) {
+    __device__ __forceinline__ void copy(T* lefts, T* rights) {
+        for (int e = 0; e < CHUNK<T>; e += left_copied)
+#pragma unroll 1
+            for (int i = 0; i < Left::COPIES; i++) {
+                long long position = k + Left::run() + i * Left::SKIP;
+                bool inside = position < last && output + e < z.outputs;
+                start(lefts + Left::slot(i) + e, gy, position * z.outputs + output + e, inside, left_copied);
+            }
+        Count seen = tap;
+        for (int e = 0; e < CHUNK<T>; e += right_copied) {
 #pragma unroll
-        for (int i = 0; i < EACH; i++) {
-            long long position = k + i * (DEPTH / EACH);
-            left[i] = position < last && output < z.outputs ? gy[position * z.outputs + output] : T(0);
-            int u = at[i].middle * z.stride_h + row, v = at[i].low * z.stride_w + column;
-            bool seen = position < last && unsigned(u) < unsigned(z.height) && unsigned(v) < unsigned(z.width);
-            right[i] = seen ? x[(((long long)at[i].high * z.height + u) * z.width + v) * z.channels + channel] : T(0);
-            advance(at[i], by, z.out_height, z.out_width);
+            for (int i = 0; i < Right::COPIES; i++) {
+                int u = at[i].middle * z.stride_h - z.padding_h + seen.high;
+                int v = at[i].low * z.stride_w - z.padding_w + seen.middle;
+                bool inside = k + Right::run() + i * Right::SKIP < last && seen.high < z.kernel_h &&
+                    unsigned(u) < unsigned(z.height) && unsigned(v) < unsigned(z.width);
+                long long from = (((long long)at[i].high * z.height + u) * z.width + v) * z.channels + seen.low;
+                start(rights + Right::slot(i) + e, x, from, inside, right_copied);
+            }
+            advance(seen, {0, 0, right_copied}, z.kernel_w, z.channels);
         }
+#pragma unroll
+        for (int i = 0; i < Right::COPIES; i++) advance(at[i], by, z.out_height, z.out_width);
         k += DEPTH;
     }
 };
 
 // Block (x, y) computes tile x of part y, positions from y * part: the parts (O, kh, kw, C) lie one behind another.
 template <class T>
-__global__ __launch_bounds__(256) void conv2d_weight_grad(const T* x, const T* gy, T* parts, int batch, int height,
+__global__ __launch_bounds__(TILE_THREADS, TOGETHER) void conv2d_weight_grad(const T* x, const T* gy, T* parts, int batch, int height,
     int width, int channels, int out_height, int out_width, int outputs, int kernel_h, int kernel_w, int stride_h,
     int stride_w, int padding_h, int padding_w, long long part, int across) {
-    int left = int(blockIdx.x % across) * SIDE, top = int(blockIdx.x / across) * SIDE;
+    int left = int(blockIdx.x % across) * COLUMNS<T>, top = int(blockIdx.x / across) * ROWS<T>;
     int columns = kernel_h * kernel_w * channels;
     long long positions = (long long)batch * out_height * out_width;
     long long first = min(positions, blockIdx.y * part), last = min(positions, first + part);
     Sizes z{batch, height, width, channels, out_height, out_width, outputs, kernel_h, kernel_w, stride_h, stride_w,
         padding_h, padding_w};
     Taps<T> source(gy, x, z, top, left, first, last);
-    T sum[EACH][EACH];
-    multiply(source, int((last - first + DEPTH - 1) / DEPTH), sum);
-    int row = top + EACH * (threadIdx.x / (SIDE / EACH)), column = left + EACH * (threadIdx.x % (SIDE / EACH));
+    Tile<T, typename Taps<T>::Left, typename Taps<T>::Right> tile;
+    multiply(source, int((last - first + DEPTH - 1) / DEPTH), tile);
 #pragma unroll
-    for (int i = 0; i < EACH; i++)
+    for (int i = 0; i < tile.HIGH; i++)
 #pragma unroll
-        for (int j = 0; j < EACH; j++)
-            if (row + i < outputs && column + j < columns)
-                parts[((long long)blockIdx.y * outputs + row + i) * columns + column + j] = sum[i][j];
+        for (int j = 0; j < tile.WIDE; j++) {
+            int row = top + tile.row(i), column = left + tile.column(j);
+            if (row < outputs && column < columns)
+                parts[((long long)blockIdx.y * outputs + row) * columns + column] = tile.sum(i, j);
+        }
 }
 
 // The sum of the parts (O, taps, C), n numbers each, in their order, as (O, C, taps).
@@ -251,6 +277,7 @@ __global__ void add_weight_parts(const T* parts, T* y, int count, long long n, i
     long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (i >= n) return;
     T sum = parts[i];
+#pragma unroll 8  // eight reads under way
     for (int part = 1; part < count; part++) sum += parts[part * n + i];
     Count at = counted(i, taps, channels);
     y[((long long)at.high * channels + at.low) * taps + at.middle] = sum;

@@ -6,19 +6,13 @@ Images go in and come out in channels-last memory. Weights are first brought int
 import math
 
 from ..checks import conv_output_size, conv_transpose_output_size
-from ..precision import precision
 from .layout import THREADS, blocks, channels_first, channels_last, empty, swap_last
-from .linear import SIDE, add_parts, in_order, part_of
-from .program import Program
+from .linear import add_parts, in_order
+from .tiles import Tiled
 
-PROGRAM = Program("convolution", "product")
-TF32 = Program("convolution", "product", define="RG_TF32")
+TILED = Tiled("convolution")
+PROGRAM, TF32 = TILED.programs["fp32", 1], TILED.programs["tf32", 1]
 FEW, LANES = 4, 8  # a warp takes pixels of at most FEW channels from images of at least LANES
-
-
-def _tiles(*launch):
-    """A launch of a kernel made of product.cuh's tiles, in the precision that was asked for."""
-    (TF32 if precision() == "tf32" else PROGRAM)(*launch)
 
 
 def _convolve(x, weight, bias, sizes, stride, padding, transposed, lines, depth):
@@ -34,17 +28,13 @@ def _convolve(x, weight, bias, sizes, stride, padding, transposed, lines, depth)
         grid = blocks(y.size // o, THREADS // 32)
         PROGRAM("few_outputs", x.dtype, grid, THREADS, x, weight, bias, y, *numbers)
         return channels_first(y)
-    across, down = blocks(o, SIDE), blocks(lines, SIDE)
-    tiles = across * down * (math.prod(stride) if transposed else 1)
-    part = part_of(depth, tiles)
-    parts = max(1, blocks(depth, part))
-    if parts == 1:
-        _tiles("convolve", x.dtype, tiles, THREADS, x, weight, bias, y, *numbers, part, across, down)
+    plan = TILED.choose(lines, o, depth, math.prod(stride) if transposed else 1, x.dtype)
+    numbers = *numbers, plan.part, plan.across, plan.down
+    if plan.parts == 1:
+        TILED("convolve", x.dtype, plan, x, weight, bias, y, *numbers)
     else:
-        sums = empty((parts, *y.shape), x.dtype, x)
-        _tiles(
-            "convolve", x.dtype, (tiles, parts), THREADS, x, weight, None, sums, *numbers, part, across, down
-        )
+        sums = empty((plan.parts, *y.shape), x.dtype, x)
+        TILED("convolve", x.dtype, plan, x, weight, None, sums, *numbers)
         add_parts(sums, bias, None, y, 1.0)
     return channels_first(y)
 
@@ -83,11 +73,9 @@ def conv2d_weight_grad(x, gy, kernel_size, stride, padding):
         gw = empty((o, c, *kernel_size), x.dtype, x)
         gw[...] = 0
         return gw
-    across, down = blocks(taps * c, SIDE), blocks(o, SIDE)
-    part = part_of(depth, across * down)
-    parts = max(1, blocks(depth, part))
-    sums, gw = (empty(shape, x.dtype, x) for shape in ((parts, o, taps, c), (o, c, *kernel_size)))
-    numbers = *x.shape, *gy.shape[1:], *kernel_size, *stride, *padding, part, across
-    _tiles("conv2d_weight_grad", x.dtype, (across * down, parts), THREADS, x, gy, sums, *numbers)
-    PROGRAM("add_weight_parts", x.dtype, blocks(gw.size), THREADS, sums, gw, parts, gw.size, taps, c)
+    plan = TILED.choose(o, taps * c, depth, 1, x.dtype)
+    sums, gw = (empty(shape, x.dtype, x) for shape in ((plan.parts, o, taps, c), (o, c, *kernel_size)))
+    numbers = *x.shape, *gy.shape[1:], *kernel_size, *stride, *padding, plan.part, plan.across
+    TILED("conv2d_weight_grad", x.dtype, plan, x, gy, sums, *numbers)
+    PROGRAM("add_weight_parts", x.dtype, blocks(gw.size), THREADS, sums, gw, plan.parts, gw.size, taps, c)
     return gw

@@ -14,11 +14,14 @@ static __device__ __forceinline__ void rg_mma_m16n8k8_tf32(
         : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(c[0]), "f"(c[1]), "f"(c[2]), "f"(c[3]));
 }
-// Starts to copy 4 or 16 bytes to shared memory, of which `read` are read and the rest are zero.
+// Starts to copy 4, 8 or 16 bytes to shared memory, of which `read` are read and the rest are zero. They stay in the
+// first cache, for the windows of a convolution overlap.
 static __device__ __forceinline__ void rg_cp_async(void* to, const void* from, int bytes, int read) {
     unsigned place = (unsigned)__cvta_generic_to_shared(to);
     if (bytes == 16)
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(place), "l"(from), "r"(read) : "memory");
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(place), "l"(from), "r"(read) : "memory");
+    else if (bytes == 8)
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(place), "l"(from), "r"(read) : "memory");
     else
         asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(place), "l"(from), "r"(read) : "memory");
 }

@@ -4,52 +4,47 @@
 // threads read along it: a transposed matrix costs no copy. Where there are few tiles, k is cut into parts for more
 // blocks, whose results `add_parts` adds in order.
 
-// One side of a product: number (line, k) is at line * line_step + k * k_step. A thread reads four lines at one k where
-// neighbours along k lie side by side, else four k of one line.
-template <class T>
+// One side of a product. Its runs, of what lies side by side in memory, are `pitch` numbers apart: lines, which have
+// numbers k < last, if the side is deep, else the numbers at one k of `lines` lines.
+template <class S>
 struct Matrix {
+    using T = typename S::Type;
     const T* numbers;
-    long long offset, step, slot_step;
-    int line, lines, line_skip, k, last, k_skip, place, skip;
+    long long at, step;
+    int run, runs, along, length, pitch, width;
 
-    __device__ __forceinline__ Matrix(
-        const T* numbers, long long line_step, long long k_step, int first_line, int lines, int first, int last)
-        : numbers(numbers), lines(lines), last(last) {
-        int thread = threadIdx.x;
-        bool along_k = k_step == 1;
-        int lane_k = along_k ? thread % DEPTH : thread / SIDE, lane = along_k ? thread / DEPTH : thread % SIDE;
-        line_skip = along_k ? SIDE / EACH : 0;
-        k_skip = along_k ? 0 : DEPTH / EACH;
-        line = first_line + lane;
-        k = first + lane_k;
-        offset = line * line_step + k * k_step;
-        step = DEPTH * k_step;
-        slot_step = line_skip * line_step + k_skip * k_step;
-        place = lane_k * PITCH + lane;
-        skip = line_skip + k_skip * PITCH;
+    __device__ __forceinline__ Matrix(const T* numbers, int pitch, int first_line, int lines, int first, int last)
+        : numbers(numbers), pitch(pitch) {
+        run = (S::DEEP ? first_line : first) + S::run();
+        along = (S::DEEP ? first : first_line) + S::along();
+        runs = S::DEEP ? lines : last;
+        length = S::DEEP ? last : lines;
+        at = (long long)run * pitch + along;
+        step = S::DEEP ? DEPTH : (long long)DEPTH * pitch;
+        width = aligned(numbers) && pitch % CHUNK<T> == 0 ? CHUNK<T> : 1;
     }
 
-    __device__ __forceinline__ void load(T (&to)[EACH]) {
-#pragma unroll
-        for (int i = 0; i < EACH; i++) {
-            bool inside = line + i * line_skip < lines && k + i * k_skip < last;
-            to[i] = inside ? numbers[offset + i * slot_step] : T(0);
-        }
-        k += DEPTH;
-        offset += step;
+    __device__ __forceinline__ void copy(T* to) {
+        for (int e = 0; e < CHUNK<T>; e += width)
+#pragma unroll 1
+            for (int i = 0; i < S::COPIES; i++) {
+                bool inside = run + i * S::SKIP < runs && along + e < length;
+                start(to + S::slot(i) + e, numbers, at + (long long)(i * S::SKIP) * pitch + e, inside, width);
+            }
+        (S::DEEP ? along : run) += DEPTH;
+        at += step;
     }
 };
 
-template <class T>
+template <class T, bool LEFT_DEEP, bool RIGHT_DEEP>
 struct Matrices {
-    Matrix<T> left, right;
-    int left_place, left_skip, right_place, right_skip;
-
-    __device__ __forceinline__ Matrices(const Matrix<T>& a, const Matrix<T>& b)
-        : left(a), right(b), left_place(a.place), left_skip(a.skip), right_place(b.place), right_skip(b.skip) {}
-    __device__ __forceinline__ void load(T (&a)[EACH], T (&b)[EACH]) {
-        left.load(a);
-        right.load(b);
+    using Left = Side<T, ROWS<T>, LEFT_DEEP>;
+    using Right = Side<T, COLUMNS<T>, RIGHT_DEEP>;
+    Matrix<Left> left;
+    Matrix<Right> right;
+    __device__ __forceinline__ void copy(T* lefts, T* rights) {
+        left.copy(lefts);
+        right.copy(rights);
     }
 };
 
@@ -64,29 +59,48 @@ static __device__ __forceinline__ T finished(
     return sum <= 0 ? below : sum;
 }
 
-// y = a b for `count` pairs of matrices, which lie a_matrix and b_matrix numbers apart. Block (x, y) computes tile x of
-// part y, k from y * part: the parts lie one behind another.
 template <class T>
-__global__ __launch_bounds__(256) void product(const T* a, const T* b, const T* bias_or_null, const T* gate_or_null,
-    T* y, T slope, int m, int n, int k, int part, int across, int down, long long a_matrix, long long a_row,
-    long long a_k, long long b_matrix, long long b_column, long long b_k, long long count) {
-    long long number = blockIdx.x, matrix = number / across / down;
-    int left = int(number % across) * SIDE, top = int(number / across % down) * SIDE;
-    int first = blockIdx.y * part, last = min(k, first + part);
-    Matrices<T> source(Matrix<T>(a + matrix * a_matrix, a_row, a_k, top, m, first, last),
-        Matrix<T>(b + matrix * b_matrix, b_column, b_k, left, n, first, last));
-    T sum[EACH][EACH];
-    multiply(source, (last - first + DEPTH - 1) / DEPTH, sum);
-    int row = top + EACH * (threadIdx.x / (SIDE / EACH)), column = left + EACH * (threadIdx.x % (SIDE / EACH));
-    long long begin = (blockIdx.y * count + matrix) * m;
+struct Job {
+    const T *a, *b, *bias, *gate;
+    T *y, slope;
+    int m, n, k, part, across, down;
+    long long a_matrix, b_matrix, count;
+};
+
+template <class T, bool A_DEEP, bool B_DEEP>
+static __device__ __forceinline__ void one_tile(const Job<T>& job) {
+    long long number = blockIdx.x, matrix = number / job.across / job.down;
+    int left = int(number % job.across) * COLUMNS<T>, top = int(number / job.across % job.down) * ROWS<T>;
+    int first = blockIdx.y * job.part, last = min(job.k, first + job.part);
+    using Source = Matrices<T, A_DEEP, B_DEEP>;
+    Source source{{job.a + matrix * job.a_matrix, A_DEEP ? job.k : job.m, top, job.m, first, last},
+        {job.b + matrix * job.b_matrix, B_DEEP ? job.k : job.n, left, job.n, first, last}};
+    Tile<T, typename Source::Left, typename Source::Right> tile;
+    multiply(source, (last - first + DEPTH - 1) / DEPTH, tile);
+    long long begin = (blockIdx.y * job.count + matrix) * job.m;
 #pragma unroll
-    for (int i = 0; i < EACH; i++)
+    for (int i = 0; i < tile.HIGH; i++)
 #pragma unroll
-        for (int j = 0; j < EACH; j++) {
-            if (row + i >= m || column + j >= n) continue;
-            long long place = (begin + row + i) * n + column + j;
-            y[place] = finished(sum[i][j], bias_or_null, gate_or_null, slope, column + j, place);
+        for (int j = 0; j < tile.WIDE; j++) {
+            int row = top + tile.row(i), column = left + tile.column(j);
+            if (row >= job.m || column >= job.n) continue;
+            long long place = (begin + row) * job.n + column;
+            job.y[place] = finished(tile.sum(i, j), job.bias, job.gate, job.slope, column, place);
         }
+}
+
+// y = a b for `count` pairs of matrices, which lie a_matrix and b_matrix numbers apart; a_turned: a's columns lie side
+// by side, as if of the transposed. Block (x, y) computes tile x of part y, k from y * part: the parts lie one behind
+// another.
+template <class T>
+__global__ __launch_bounds__(TILE_THREADS, TOGETHER) void product(const T* a, const T* b, const T* bias_or_null,
+    const T* gate_or_null, T* y, T slope, int m, int n, int k, int part, int across, int down, int a_turned,
+    int b_turned, long long a_matrix, long long b_matrix, long long count) {
+    Job<T> job{a, b, bias_or_null, gate_or_null, y, slope, m, n, k, part, across, down, a_matrix, b_matrix, count};
+    if (a_turned)
+        b_turned ? one_tile<T, false, true>(job) : one_tile<T, false, false>(job);
+    else
+        b_turned ? one_tile<T, true, true>(job) : one_tile<T, true, false>(job);
 }
 
 // y = the sum of the parts, n numbers each in rows of `width`, in their order.
@@ -96,6 +110,7 @@ __global__ void add_parts(const T* parts, const T* bias_or_null, const T* gate_o
     long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (i >= n) return;
     T sum = parts[i];
+#pragma unroll 8  // eight reads under way
     for (int part = 1; part < count; part++) sum += parts[part * n + i];
     y[i] = finished(sum, bias_or_null, gate_or_null, slope, int(i % width), i);
 }

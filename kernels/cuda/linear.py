@@ -7,21 +7,11 @@ import math
 
 import numpy as np
 
-from ..precision import precision
 from .layout import THREADS, blocks, contiguous, empty
-from .program import Program
+from .tiles import Tiled
 
-PROGRAM = Program("linear", "product")
-TF32 = Program("linear", "product", define="RG_TF32")
-SIDE, DEPTH = 64, 16  # of a tile, as in linear.cu
-ENOUGH = 264  # blocks: two for each multiprocessor of an H200; the same everywhere, or results would differ
-LEAST = 128  # numbers along k that are worth a block
-
-
-def part_of(depth, tiles):
-    """How many numbers along k a block adds, a multiple of DEPTH: all, or a part that makes blocks enough."""
-    parts = max(1, min(depth // LEAST, ENOUGH // max(1, tiles)))
-    return blocks(max(1, depth), parts * DEPTH) * DEPTH
+TILED = Tiled("linear")
+PROGRAM, TF32 = TILED.programs["fp32", 1], TILED.programs["tf32", 1]
 
 
 def add_parts(parts, bias, gate, y, slope):
@@ -47,19 +37,14 @@ def _multiply(a, a_turned, b, b_turned, y, bias=None, gate=None, slope=1.0):
     m, n = y.shape[-2:]
     k = a.shape[-2] if a_turned else a.shape[-1]
     count = y.size // (m * n)
-    across, down = blocks(n, SIDE), blocks(m, SIDE)
-    part = part_of(k, across * down * count)
-    parts = max(1, blocks(k, part))
-    a_steps = (m * k if a.size > m * k else 0, *((1, m) if a_turned else (k, 1)))
-    b_steps = (k * n if b.size > k * n else 0, *((k, 1) if b_turned else (1, n)))
-    numbers = m, n, k, part, across, down, *a_steps, *b_steps, count
-    program = TF32 if precision() == "tf32" else PROGRAM
-    grid = across * down * count, parts
-    if parts == 1:
-        program("product", y.dtype, grid, THREADS, a, b, bias, gate, y, slope, *numbers)
+    plan = TILED.choose(m, n, k, count, y.dtype)
+    steps = m * k if a.size > m * k else 0, k * n if b.size > k * n else 0
+    numbers = m, n, k, plan.part, plan.across, plan.down, int(a_turned), int(b_turned), *steps, count
+    if plan.parts == 1:
+        TILED("product", y.dtype, plan, a, b, bias, gate, y, slope, *numbers)
         return
-    sums = empty((parts, *y.shape), y.dtype, y)
-    program("product", y.dtype, grid, THREADS, a, b, None, None, sums, 1.0, *numbers)
+    sums = empty((plan.parts, *y.shape), y.dtype, y)
+    TILED("product", y.dtype, plan, a, b, None, None, sums, 1.0, *numbers)
     add_parts(sums, bias, gate, y, slope)
 
 

@@ -13,6 +13,7 @@ import pytest
 import rawgan
 from rawgan import bench, kernels
 from rawgan.kernels.cuda.program import FOLDER
+from rawgan.kernels.cuda.tiles import TOGETHER
 
 pytestmark = pytest.mark.nvrtc
 ARCHITECTURES = ("80", "90", "100", "120")
@@ -20,11 +21,9 @@ ARCHITECTURES = ("80", "90", "100", "120")
 # 65,536 registers and 100 to 228 KB are what a multiprocessor has, so these say how many threads it holds.
 LIMITS = {
     "activation": (28, 0),
-    "convolution": (140, 34_816),
     "history": (32, 0),
     "data": (40, 0),
     "layout": (40, 8_448),
-    "linear": (128, 34_816),
     "loss": (48, 64),
     "normalization": (108, 24_576),
     "peak": (64, 0),
@@ -35,14 +34,20 @@ LIMITS = {
     "softmax": (56, 0),
     "update": (48, 72),
 }
-LIMITS |= {"convolution TF32": (140, 34_816), "linear TF32": (128, 34_816)}
-PROGRAMS = sorted([*(path.stem for path in FOLDER.glob("*.cu")), "convolution TF32", "linear TF32"])
+# Tiles: a multiprocessor holds 12 warps, 8 where a block has 1 or 8; their shared memory is dynamic.
+LIMITS |= {f"convolution {kind} {warps}": (168, 0) for kind in ("fp32", "tf32") for warps in (2, 4)}
+LIMITS |= {f"convolution {kind} {warps}": (255, 0) for kind in ("fp32", "tf32") for warps in (1, 8)}
+LIMITS |= {
+    name.replace("convolution", "linear"): (most, 2_048) for name, (most, _) in LIMITS.items() if " " in name
+}
+PROGRAMS = sorted(LIMITS)
 
 
 def program_of(name):
-    """name: "linear", or "linear TF32"."""
-    file, _, variant = name.partition(" ")
-    return getattr(import_module(f"rawgan.kernels.cuda.{file}"), variant or "PROGRAM")
+    """name: "layout", or "linear tf32 8" for tiles of a precision and of as many warps."""
+    file, *tile = name.split()
+    module = import_module(f"rawgan.kernels.cuda.{file}")
+    return module.TILED.programs[tile[0], int(tile[1])] if tile else module.PROGRAM
 
 
 def compiled(name, architecture, ptx=False):
@@ -108,7 +113,7 @@ def test_parameters_are_as_wide_as_what_the_launcher_passes(name):
 
 
 def test_every_file_has_its_limits():
-    assert sorted(LIMITS) == PROGRAMS
+    assert {name.partition(" ")[0] for name in LIMITS} == {path.stem for path in FOLDER.glob("*.cu")}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -121,10 +126,20 @@ def test_compiles_within_its_limits_and_spills_nothing(name, architecture):
         assert room <= shared, kernel
 
 
-@pytest.mark.parametrize("name", ["convolution", "linear"])
-def test_only_tf32_uses_tensor_cores(name):
-    assert "mma.sync.aligned.m16n8k8" in compiled(f"{name} TF32", "90", ptx=True)
-    assert "mma.sync" not in compiled(name, "90", ptx=True)
+@pytest.mark.parametrize("warps", TOGETHER)
+@pytest.mark.parametrize(
+    ("file", "kernels_of"), [("convolution", ("convolve", "conv2d_weight_grad")), ("linear", ("product",))]
+)
+def test_tiles_are_copied_asynchronously_and_only_tf32_uses_tensor_cores(file, kernels_of, warps):
+    for kind in ("fp32", "tf32"):
+        bodies = compiled(f"{file} {kind} {warps}", "90", ptx=True).split(".entry ")[1:]
+        for kernel in kernels_of:
+            for code in "fd":
+                (body,) = (b for b in bodies if re.match(rf"_Z\w*{len(kernel)}{kernel}I{code}E", b))
+                assert re.search(r"cp\.async\.ca\.shared\.global \[\S+\], \[\S+\], 16,", body)
+                assert re.search(r"cp\.async\.wait_group 2;", body)
+                tensor = "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32" in body
+                assert tensor == (kind == "tf32" and code == "f"), (kernel, code)
 
 
 # What CuPy, or a part of it, goes by.

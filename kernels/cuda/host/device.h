@@ -163,14 +163,15 @@ static inline void rg_mma_m16n8k8_tf32(
 
 // volatile: or the compiler calls memcpy, which the sanitizers watch in their own way
 static inline void sim_copy(void* to, const void* from, int bytes, int read) {
-    volatile char* out = (char*)to;
-    const volatile char* in = (const char*)from;
-    for (int i = 0; i < bytes; i++) out[i] = i < read ? in[i] : 0;
+    volatile unsigned* out = (unsigned*)to;
+    const volatile unsigned* in = (const unsigned*)from;
+    for (int i = 0; i < bytes / 4; i++) out[i] = i < read / 4 ? in[i] : 0;
 }
 
 // Seeds that are even copy as late as CUDA may, in the wait: a missing wait shows. Odd ones copy at once, as
 // early as it may: a missing barrier behind the last use of the buffer shows.
 static inline void rg_cp_async(void* to, const void* from, int bytes, int read) {
+    if (read & 3) sim::fail("cp.async reads %d bytes; here always a multiple of 4", read);
     if (((uintptr_t)to | (uintptr_t)from) & (bytes - 1)) sim::fail("cp.async of %d bytes is misaligned", bytes);
     if (sim::copies_at_once) return sim_copy(to, from, bytes, read);
     sim::Fiber* mine = sim::current;

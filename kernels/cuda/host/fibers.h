@@ -33,7 +33,7 @@ extern char __stop_sim_shared[] __attribute__((weak, visibility("hidden")));
 namespace sim {
 
 enum State { READY, AT_WARP, AT_BLOCK, DONE };
-constexpr int WARP = 32, MOST_THREADS = 1024, STACK = 64 * 1024, QUEUE = 64, SLOT = 64;
+constexpr int WARP = 32, MOST_THREADS = 1024, STACK = 64 * 1024, QUEUE = 160, SLOT = 64;
 
 struct Copy {  // a cp.async that has not arrived
     void* to;
