@@ -27,6 +27,10 @@ class OutOfMemoryError(MemoryError):
     pass
 
 
+class CUDADriverError(RuntimeError):
+    """Of a launch."""
+
+
 class CUDARuntimeError(RuntimeError):
     pass
 
@@ -353,6 +357,7 @@ def make(count=1, capability=None):
     cupy.cuda = types.SimpleNamespace(
         Device=Device,
         runtime=runtime,
+        driver=types.SimpleNamespace(CUDADriverError=CUDADriverError),
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         is_available=lambda: STATE.count > 0,
         get_current_stream=Stream,

@@ -40,13 +40,12 @@ class GraphRecording(Recording):
     @contextmanager
     def making(self) -> Iterator[None]:
         """Captures; CuPy's refusals become a DeviceError."""
-        runtime = self._cupy.cuda.runtime
         with super().making(), self.using():
-            self._stream.begin_capture(runtime.streamCaptureModeRelaxed)
+            self._stream.begin_capture(self._cupy.cuda.runtime.streamCaptureModeRelaxed)
             try:
                 yield
                 self._graph = self._stream.end_capture()
-            except runtime.CUDARuntimeError as error:
+            except self._refusals() as error:
                 self._abandon()
                 raise DeviceError(f"the step cannot be captured: {error}") from error
             except BaseException:
@@ -55,9 +54,13 @@ class GraphRecording(Recording):
 
     def _abandon(self) -> None:
         """Ends the capture, where it has not ended; of a broken one, CUDA says again that it is broken."""
-        with suppress(self._cupy.cuda.runtime.CUDARuntimeError):
+        with suppress(*self._refusals()):
             if self._stream.is_capturing():
                 self._stream.end_capture()
+
+    def _refusals(self) -> tuple[type[Exception], ...]:
+        """What CuPy raises where CUDA refuses: the array module's calls, and launches."""
+        return self._cupy.cuda.runtime.CUDARuntimeError, self._cupy.cuda.driver.CUDADriverError
 
     def add(self, made: Launch, run: Callable[[], None]) -> None:
         self.launches.append(made)
