@@ -97,9 +97,15 @@ OBJECTIVES: dict[str, tuple[Game, Game | None]] = {
 }
 
 
+def _pearson(v: Any) -> Tensor:
+    half = 0.5 * ops.maximum(v, -2.0) + 1  # ¼t² + t = (½t + 1)² − 1
+    return ops.mean(half * half) - 1
+
+
 # An f-GAN's game on D's raw output v (Nowozin, Cseke and Tomioka 2016, tables 2 and 6): D's loss is the mean
 # of −g(v) over real data and of f*(g(v)) over fake, G's the mean of −f*(g(v)). Of Jensen and Shannon's,
-# f*(g(v)) = log(1 + e^v) − log 2.
+# f*(g(v)) = log(1 + e^v) − log 2. Pearson's f is of ratios of densities, which are not negative, so its f*
+# stays at −1 below t = −2; the parabola of the table would there lead G away from the data.
 CONJUGATES: dict[str, Game] = {
     "kl": Game(
         lambda v: -ops.mean(v),
@@ -115,9 +121,9 @@ CONJUGATES: dict[str, Game] = {
     ),
     "pearson": Game(
         lambda v: -ops.mean(v),
-        lambda v: ops.mean(0.25 * v**2 + v),
-        lambda v: -ops.mean(0.25 * v**2 + v),
-        "g(v) = v,  f*(t) = t²/4 + t",
+        _pearson,
+        lambda v: -_pearson(v),
+        "g(v) = v,  f*(t) = t²/4 + t for t ≥ −2, else −1",
     ),
     "jensen_shannon": Game(
         lambda v: ops.mean(ops.softplus(-v)) - LOG2,
@@ -134,7 +140,7 @@ def conjugate(divergence: str) -> Game:
     Raises ConfigError for an unknown one.
 
     >>> conjugate("pearson").formula
-    'g(v) = v,  f*(t) = t²/4 + t'
+    'g(v) = v,  f*(t) = t²/4 + t for t ≥ −2, else −1'
     """
     if not isinstance(divergence, str) or divergence not in CONJUGATES:
         raise ConfigError(f"there is no divergence {divergence!r}; there are: {', '.join(CONJUGATES)}")
