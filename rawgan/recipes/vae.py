@@ -15,7 +15,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from rawgan import losses, ops
+from rawgan import losses, nn, ops
+from rawgan.kernels.errors import ConfigError
 from rawgan.recipes.autoencoder import Autoencoder
 
 
@@ -31,6 +32,11 @@ class Vae(Autoencoder):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_least_zero("beta")
+
+    def networks(self, shape: tuple[int, ...]) -> dict[str, nn.Module]:
+        if len(shape) != 3:  # a pixel is a probability here
+            raise ConfigError(f"{self.name}: takes pictures, the data is of shape {shape}")
+        return super().networks(shape)
 
     def columns(self) -> tuple[str, ...]:
         return ("step", "loss", "reconstruction", "kl", "grad_norm", *self.decay_columns())

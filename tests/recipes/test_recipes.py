@@ -1,12 +1,13 @@
 """Every recipe of the table: its settings and their errors, its networks, and one seed, one result."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from rawgan import data, nn, recipes, rng
+from rawgan import data, nn, ops, recipes, rng
 from rawgan.kernels.errors import ConfigError, RawganError
 from rawgan.training.step import Trainer
 
@@ -16,52 +17,135 @@ class Row:
     """What the recipe says of itself.
 
     shape: of its own data, as its networks take it. others: shapes it takes besides. refused: shapes it
-    does not take. counts: the parameters of (G, D) at the shape. ends: G's last activation, where black and
+    does not take. counts: each network's parameters at the shape. ends: G's last activation, where black and
     white are. small: settings that make it quick.
     """
 
     shape: tuple
     others: list
     refused: list
-    counts: tuple
+    counts: dict
     ends: tuple
     small: dict
 
 
+def dense(*widths):
+    """Parameters of dense layers one after another."""
+    return sum(a * b + b for a, b in itertools.pairwise(widths))
+
+
+SIGMOID, TANH = (nn.Sigmoid, 0.0, 1.0), (nn.Tanh, -1.0, 1.0)
+DCGAN_G = 100 * 12544 + 2 * 12544 + 25 * 256 * 128 + 2 * 128 + 25 * 128 * 64 + 2 * 64 + 25 * 64
+DCGAN_D = 25 * 64 + 64 + 25 * 64 * 128 + 128 + 6272 + 1
+AUTOENCODER_G = dense(16, 256, 784)
 ROWS = {
-    # G: 100·128+128 + 128·128+128 + 128·784+784; D: 784·128+128 + 128·128+128 + 128+1
     "mlp": Row(
         (1, 28, 28),
         [(1, 8, 8), (3, 5, 7)],
         [],
-        (130_576, 117_121),
-        (nn.Sigmoid, 0.0, 1.0),
+        {"generator": dense(100, 128, 128, 784), "discriminator": dense(784, 128, 128, 1)},
+        SIGMOID,
         {"hidden": 8},
     ),
-    # G: 100·12544 + 2·12544 + 25·256·128 + 2·128 + 25·128·64 + 2·64 + 25·64;
-    # D: 25·64+64 + 25·64·128+128 + 6272+1
+    "dense_conv": Row(
+        (1, 28, 28),
+        [(3, 8, 12)],
+        [(1, 27, 28), (1, 28, 30), (2,)],
+        {
+            "generator": dense(100, 128, 256, 512, 1024, 12544)
+            + (2 * 256 + 16 * 256 * 128 + 128 + 16 * 128 + 1),
+            "discriminator": 16 * (32 + 32 * 64 + 64 * 128) + 32 + 64 + 128 + dense(128 * 3 * 3, 1),
+        },
+        TANH,
+        {"width": 2},
+    ),
     "dcgan_mnist": Row(
         (1, 28, 28),
         [(3, 8, 12)],
         [(1, 27, 28), (1, 28, 30), (2,)],
-        (2_305_472, 212_865),
-        (nn.Tanh, -1.0, 1.0),
+        {"generator": DCGAN_G, "discriminator": DCGAN_D},
+        TANH,
         {"width": 2},
     ),
-    # G: 16·(100·256 + 256·128 + 128·64 + 64·3) + 2·(256+128+64) + 3;
-    # D: 16·(3·64 + 64·128 + 128·256 + 256) + 64+128+256+1
     "dcgan_cifar10": Row(
         (3, 32, 32),
         [(1, 32, 32)],
         [(3, 28, 28), (3, 32, 16), (2,)],
-        (1_068_931, 662_977),
-        (nn.Tanh, -1.0, 1.0),
+        {
+            "generator": 16 * (100 * 256 + 256 * 128 + 128 * 64 + 64 * 3) + 2 * (256 + 128 + 64) + 3,
+            "discriminator": 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256) + 64 + 128 + 256 + 1,
+        },
+        TANH,
         {"width": 2},
     ),
-    # G: 16·128+128 + 128·128+128 + 128·2+2; D: 2·128+128 + 128·128+128 + 128+1
-    "mixture": Row((2,), [(5,), (1, 4, 4)], [], (18_946, 17_025), (nn.Dense, -1.0, 1.0), {"hidden": 8}),
+    "encoder_gan": Row(
+        (1, 28, 28),
+        [(1, 8, 8), (3, 5, 7)],
+        [],
+        {
+            "encoder": dense(784, 128, 64),
+            "generator": dense(32, 128, 128, 784),
+            "discriminator": dense(32 + 128, 128, 128, 1),
+        },
+        SIGMOID,
+        {"hidden": 8},
+    ),
+    "gat": Row(
+        (1, 28, 28),
+        [(1, 8, 8), (3, 5, 7)],
+        [],
+        {"generator": dense(100, 128, 128, 784), "discriminator": dense(784, 128, 128, 1)},
+        SIGMOID,
+        {"hidden": 8},
+    ),
+    "wgan": Row(
+        (1, 28, 28),
+        [(3, 8, 12)],
+        [(1, 27, 28), (1, 28, 30), (2,)],
+        {"generator": DCGAN_G, "discriminator": DCGAN_D},
+        TANH,
+        {"width": 2},
+    ),
+    "wgan_gp": Row(
+        (1, 28, 28),
+        [(3, 8, 12)],
+        [(1, 27, 28), (1, 28, 30), (2,)],
+        {"generator": DCGAN_G, "discriminator": DCGAN_D},
+        TANH,
+        {"width": 2},
+    ),
+    "mixture": Row(
+        (2,),
+        [(5,), (1, 4, 4)],
+        [],
+        {"generator": dense(16, 128, 128, 2), "discriminator": dense(2, 128, 128, 1)},
+        (nn.Dense, -1.0, 1.0),
+        {"hidden": 8},
+    ),
+    "autoencoder": Row(
+        (1, 28, 28),
+        [(1, 8, 8), (3, 5, 7)],
+        [],
+        {"encoder": dense(784, 256, 16), "generator": AUTOENCODER_G},
+        SIGMOID,
+        {"hidden": 8},
+    ),
+    "vae": Row(
+        (1, 28, 28),
+        [(1, 8, 8), (3, 5, 7)],
+        [(2,)],
+        {"encoder": dense(784, 256, 32), "generator": AUTOENCODER_G},
+        SIGMOID,
+        {"hidden": 8},
+    ),
 }
 assert set(ROWS) == set(recipes.RECIPES)
+assert [ROWS[n].counts["generator"] for n in ("mlp", "dcgan_mnist", "mixture")] == [
+    130_576,
+    2_305_472,
+    18_946,
+]
+PERCEPTRONS = ("mlp", "encoder_gan", "gat", "mixture", "autoencoder", "vae")  # take pictures of any size
 
 every_recipe = pytest.mark.parametrize("name", ROWS)
 
@@ -70,26 +154,41 @@ def small(name, **fields):
     return recipes.make(name, **({"batch_size": 4, "noise": 6} | ROWS[name].small | fields))
 
 
+def flat(network):
+    """Its layers, where some are Sequential themselves."""
+    return [
+        part for layer in network for part in (flat(layer) if isinstance(layer, nn.Sequential) else [layer])
+    ]
+
+
 @every_recipe
 def test_shapes_of_the_networks(name):
     row = ROWS[name]
     for shape in (row.shape, *row.others):
         recipe = small(name)
-        G, D = recipe.networks(shape).values()
+        networks = recipe.networks(shape)
+        assert set(networks) == set(recipe.members()) == set(row.counts)
+        G, E, D = (networks.get(part) for part in ("generator", "encoder", "discriminator"))
         z = np.random.default_rng(0).normal(size=(3, recipe.noise)).astype(np.float32)
         fake = G(z)
         assert fake.shape == (3, *shape)
         assert fake.dtype == np.float32
-        verdict = D(fake)
-        assert verdict.shape == (3, 1)
         last, low, high = row.ends
-        assert [type(layer) for layer in G if not isinstance(layer, nn.Reshape)][-1] is last
+        assert [type(layer) for layer in flat(G) if not isinstance(layer, nn.Reshape)][-1] is last
         assert (recipe.low, recipe.high) == (low, high)
         if last is not nn.Dense:
             assert low <= fake.data.min() <= fake.data.max() <= high
-        assert isinstance(D[-1], nn.Sigmoid) == recipe.probabilities
+        judged = fake
+        if E is not None:
+            code = E(fake)
+            assert code.shape == (3, recipe.noise * (1 if name == "autoencoder" else 2))
+            judged = ops.concatenate([code[:, : recipe.noise], G[0](z)], axis=1) if D else code
+        verdict = D(judged) if D else judged
+        if D is not None:
+            assert verdict.shape == (3, 1)
+            assert isinstance(D[-1], nn.Sigmoid) == recipe.probabilities
         verdict.sum().backward()
-        assert all(p.grad is not None for p in (*G.parameters(), *D.parameters()))
+        assert all(p.grad is not None for network in networks.values() for p in network.parameters())
 
 
 @every_recipe
@@ -103,11 +202,13 @@ def test_shapes_that_are_refused(name):
 
 @every_recipe
 def test_counts_of_parameters(name):
-    networks = recipes.make(name).networks(ROWS[name].shape).values()
-    assert tuple(sum(p.size for p in net.parameters()) for net in networks) == ROWS[name].counts
+    networks = recipes.make(name).networks(ROWS[name].shape)
+    assert {part: sum(p.size for p in net.parameters()) for part, net in networks.items()} == ROWS[
+        name
+    ].counts
 
 
-@pytest.mark.parametrize("name", [n for n in ROWS if n.startswith("dcgan")])
+@pytest.mark.parametrize("name", ["dcgan_mnist", "dcgan_cifar10", "wgan", "wgan_gp"])
 def test_initial_weights_of_the_dcgans(name):
     """N(0, 0.02²) for weights, N(1, 0.02²) for BatchNorm's scales, 0 for what is added."""
     with rng.use_generator(rng.Generator(3)):
@@ -174,7 +275,7 @@ def test_one_seed_one_result(name):
 def test_digits_with_every_picture_recipe(name):
     """8x8 in the dataset, brought to the size that the networks need."""
     trainer, _ = trained(name, data.load("digits"), 0, steps=1)
-    want = {"mlp": 8, "dcgan_mnist": 28, "dcgan_cifar10": 32}[name]
+    want = 8 if name in PERCEPTRONS else 32 if name == "dcgan_cifar10" else 28
     assert trainer.shape == (1, want, want)
     pictures = trainer.generate(rng.Generator(1).normal((3, trainer.recipe.noise)))
     assert pictures.shape == (3, 1, want, want)
@@ -183,7 +284,7 @@ def test_digits_with_every_picture_recipe(name):
 
 @every_recipe
 def test_points_go_to_the_recipes_that_take_them(name):
-    if name in ("mlp", "mixture"):
+    if name in PERCEPTRONS and name != "vae":
         assert trained(name, data.load("ring"), 0, steps=1)[0].shape == (2,)
     else:
         with pytest.raises(RawganError, match=name):
