@@ -11,9 +11,14 @@ import rawgan
 from rawgan import data, recipes
 from rawgan.kernels.errors import ConfigError
 from rawgan.losses import OBJECTIVES
-from rawgan.recipes.base import Custom
+from rawgan.recipes import Adversarial, Custom, Recipe
+
+GAMES = [name for name, kind in recipes.RECIPES.items() if issubclass(kind, Adversarial)]
+OTHERS = [name for name in recipes.RECIPES if name not in GAMES]
+PICTURES = ("dense_conv", "dcgan_mnist", "dcgan_cifar10", "wgan", "wgan_gp")
 
 every_recipe = pytest.mark.parametrize("name", recipes.RECIPES)
+every_game = pytest.mark.parametrize("name", GAMES)
 
 
 def test_names():
@@ -51,27 +56,33 @@ def test_misspelt_settings(name):
         recipes.make(name, learning_rat=1)
 
 
+def test_recipes_without_an_adversary_have_no_settings_of_a_game():
+    assert OTHERS == ["autoencoder", "vae"]
+    of_a_game = {f.name for f in dataclasses.fields(Adversarial)} - {
+        f.name for f in dataclasses.fields(Recipe)
+    }
+    assert {"objective", "d_steps", "pack", "weight_clip", "conjugate", "divergence"} <= of_a_game
+    for name in OTHERS:
+        assert list(recipes.RECIPES[name].players) == ["autoencoder"]
+        assert recipes.make(name).make_objective() is None
+        for key in of_a_game:
+            with pytest.raises(ConfigError, match=f"{name!r} has no setting {key!r}"):
+                recipes.make(name, **{key: 1})
+
+
 WRONG = [  # setting, value, what the message says besides the setting's name
     ("noise", 0, "≥ 1, got 0"),
     ("noise", 1.5, "got 1.5"),
     ("batch_size", "64", "got '64'"),
     ("batch_size", -1, "got -1"),
-    ("d_steps", 0, "got 0"),
-    ("d_steps", True, "got True"),
     ("epochs", 0, "got 0"),
     ("steps", 2.5, "got 2.5"),
-    ("learning_rate", None, "says nothing for the generator"),
     ("learning_rate", 0, "got 0"),
     ("learning_rate", -1e-4, "got -0.0001"),
     ("learning_rate", math.nan, "got nan"),
     ("learning_rate", "fast", "got 'fast'"),
     ("learning_rate", True, "got True"),
-    ("learning_rate", {"generator": 1e-4}, "says nothing for the discriminator"),
-    ("learning_rate", {"generator": 1e-4, "discriminator": None}, "says nothing for the discriminator"),
-    ("learning_rate", {"generator": 1e-4, "critic": 1e-4}, "'generator' and 'discriminator', not 'critic'"),
     ("clip_norm", 0, "got 0"),
-    ("clip_norm", {"generator": -1}, "got -1"),
-    ("clip_norm_each", {"G": 1.0}, "not 'G'"),
     ("clip_norm_each", {3: 1.0, "a": 2.0}, "not 3"),
     ("clip_value", "1", "got '1'"),
     ("clip_value", math.inf, "got inf"),
@@ -82,8 +93,46 @@ WRONG = [  # setting, value, what the message says besides the setting's name
     ("betas", ("a", 0.9), "got 'a'"),
     ("optimizer", "adamw", "there are: sgd, rmsprop, adagrad, adam"),
     ("optimizer", ["adam"], "['adam']"),
+    ("learning_rate", {"critic": 1e-4}, "not 'critic'"),
+    ("l2", 0, "got 0"),
+    ("l2", -1.0, "got -1.0"),
+    ("l2", "a", "got 'a'"),
+    ("l2", {"painter": 1.0}, "not 'painter'"),
+    ("average", 1.0, "got 1.0"),
+    ("average", -0.1, "got -0.1"),
+    ("average", "0.9", "got '0.9'"),
+    ("average", math.nan, "got nan"),
+    ("average", True, "got True"),
+]
+WRONG_IN_GAMES = [
+    ("d_steps", 0, "got 0"),
+    ("d_steps", True, "got True"),
+    ("learning_rate", None, "says nothing for the generator"),
+    ("learning_rate", {"generator": 1e-4}, "says nothing for the discriminator"),
+    ("learning_rate", {"generator": 1e-4, "discriminator": None}, "says nothing for the discriminator"),
+    ("learning_rate", {"generator": 1e-4, "critic": 1e-4}, "'generator' and 'discriminator', not 'critic'"),
+    ("clip_norm", {"generator": -1}, "got -1"),
+    ("clip_norm_each", {"G": 1.0}, "not 'G'"),
     ("objective", "non-saturating", "did you mean 'non_saturating'?"),
     ("objective", None, "no objective None"),
+    ("l2", {"generator": 0.0}, "got 0.0"),
+    ("pack", 0, "got 0"),
+    ("pack", 1.5, "got 1.5"),
+    ("label_smoothing", 1.0, "got 1.0"),
+    ("label_smoothing", -0.1, "got -0.1"),
+    ("label_smoothing", None, "got None"),
+    ("weight_clip", 0, "got 0"),
+    ("weight_clip", -0.01, "got -0.01"),
+    ("weight_clip", "1", "got '1'"),
+    ("weight_clip", math.inf, "got inf"),
+    ("gradient_penalty", -1, "got -1"),
+    ("gradient_penalty", None, "got None"),
+    ("r1", math.nan, "got nan"),
+    ("r1", "1", "got '1'"),
+    ("conjugate", -0.5, "got -0.5"),
+    ("conjugate", True, "got True"),
+    ("divergence", "js", "there are: kl, reverse_kl, pearson, jensen_shannon"),
+    ("divergence", None, "no divergence None"),
 ]
 
 
@@ -96,12 +145,36 @@ def test_wrong_settings(name, key, value, says):
     assert says in str(error.value)
 
 
+@every_game
+@pytest.mark.parametrize(("key", "value", "says"), WRONG_IN_GAMES)
+def test_wrong_settings_of_a_game(name, key, value, says):
+    with pytest.raises(ConfigError) as error:
+        recipes.make(name, **{key: value})
+    assert key in str(error.value)
+    assert says in str(error.value)
+
+
+def test_settings_that_do_not_go_together():
+    with pytest.raises(
+        ConfigError, match=r"judges 3 items together \(pack\), and batch_size 64 is no multiple"
+    ):
+        recipes.make("mixture", pack=3, batch_size=64)
+    with pytest.raises(ConfigError, match="D judges codes, not pictures: pack is 1, got 2"):
+        recipes.make("encoder_gan", pack=2)
+    with pytest.raises(ConfigError, match=r"conjugate takes D's raw output.*use the recipe 'gat'"):
+        recipes.make("mlp", conjugate=0.5)
+    for objective in ("least_squares", "hinge", "wasserstein"):
+        with pytest.raises(ConfigError, match=f"{objective!r} objective has no labels.*label_smoothing"):
+            recipes.make("mixture", objective=objective, label_smoothing=0.1)
+
+
 @pytest.mark.parametrize(
     ("name", "key", "value"),
-    [("mlp", "hidden", 0), ("mixture", "hidden", "128")]
-    + [(n, k, v) for n in ("dcgan_mnist", "dcgan_cifar10") for k, v in (("width", 0), ("width", 2.5))]
+    [(n, "hidden", v) for n in recipes.RECIPES if n not in PICTURES for v in (0, "128")]
+    + [(n, "width", v) for n in PICTURES for v in (0, 2.5)]
     + [(n, "dropout", v) for n in ("dcgan_mnist", "dcgan_cifar10") for v in (1.0, -0.1, "a")]
-    + [("dcgan_mnist", "slope", -0.3)],
+    + [("dcgan_mnist", "slope", -0.3), ("encoder_gan", "kl", -1), ("encoder_gan", "kl", "a")]
+    + [("vae", "beta", -1), ("vae", "beta", None)],
 )
 def test_wrong_settings_of_single_recipes(name, key, value):
     with pytest.raises(ConfigError, match=f"{name}: {key}"):
@@ -122,7 +195,7 @@ def test_numpy_numbers_are_plain_settings(name):
     made = recipes.make(name, noise=np.int64(7), learning_rate=np.float32(0.5), betas=[np.float64(0.5), 0.9])
     assert json.loads(json.dumps(dataclasses.asdict(made)))["learning_rate"] == 0.5
     assert made.betas == (0.5, 0.9)
-    optimizer = made.make_optimizer("generator", [rawgan.tensor([1.0], requires_grad=True)])
+    optimizer = made.make_optimizer(next(iter(made.players)), [rawgan.tensor([1.0], requires_grad=True)])
     assert type(optimizer.lr) is float
 
 
@@ -130,13 +203,13 @@ def test_numpy_numbers_are_plain_settings(name):
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "adagrad", "sgd"])
 def test_optimizers(name, optimizer):
     made = recipes.make(name, optimizer=optimizer, learning_rate=0.25, betas=(0.1, 0.2))
-    opt = made.make_optimizer("generator", [rawgan.tensor([1.0], requires_grad=True)])
+    opt = made.make_optimizer(next(iter(made.players)), [rawgan.tensor([1.0], requires_grad=True)])
     assert type(opt).__name__.lower() == optimizer
     assert opt.lr == 0.25
     assert getattr(opt, "betas", (0.1, 0.2)) == (0.1, 0.2)
 
 
-@every_recipe
+@every_game
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_objectives(name, objective):
     """Where D ends in a sigmoid only the cross-entropy games will do."""
