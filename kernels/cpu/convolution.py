@@ -19,7 +19,7 @@ from . import thin
 from .fast import Fast, Shape, fast
 from .jit import jit
 from .layout import channels_first, channels_last, swap_last, taps_first
-from .linear import dense, matmul, multiplier
+from .linear import dense, matmul, multiplier, summed
 from .memory import fresh, scratch
 from .pool import run, run_blocks, single_threaded_blas
 
@@ -183,10 +183,9 @@ def conv2d_weight_grad(x, gy, kernel_size, stride=(1, 1), padding=(0, 0)):
     if thin.pays(c, o, x.dtype):
         return thin.conv2d_weight_grad(channels_last(x), channels_last(gy), (kh, kw), stride, padding)
     rows, taps = channels_last(gy).reshape(n * p * q, o), kh * kw * c
-    if p * q == 1 and _windows_lie_apart(
-        (h, w), (kh, kw), stride, padding
-    ):  # else the sum is long: by groups
-        gw = matmul(rows.T, channels_last(x).reshape(n * p * q, taps))
+    if _windows_lie_apart((h, w), (kh, kw), stride, padding):
+        multiply = matmul if p * q == 1 else summed
+        gw = multiply(rows.T, channels_last(x).reshape(n * p * q, taps))
         return swap_last(gw, kh * kw, c).reshape(o, c, kh, kw)
     images = channels_last(x).reshape(n, h, w * c)
     geometry = (q, (stride[0], stride[1] * c), (padding[0], padding[1] * c), (kh, kw * c))

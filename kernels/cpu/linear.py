@@ -9,12 +9,16 @@ and BLAS on as many threads is behind there too: 128 100 12544 (the first layer 
 A single row or column reads one matrix once and needs no tiles: rows in memory order, times a vector, are
 sums (128 128 1: 12.5 by BLAS, which must be kept to one thread, and 8.5 here; 128 6272 1: 72 and 70).
 
+Where sums are long and the result is small, as in gradients of a layer's input with 12544 outputs or of a
+convolution by 1x1, each part has its own piece of all sums, and so of A and B: 16 12544 100 took 675 by BLAS,
+which cannot cut so few columns, and 64 12544 100 2300; so 412 and 1260, and PyTorch 467 and 1360.
+
 BLAS keeps float64; a vector times rows that lie in columns; and of the products with so large a B the ones
 cut by rows, where every part would pack all of B (8192 512 1024: 51 ms, and 52 here), or with few columns,
-which make few and unequal parts (128 12544 100: 2250, and 2640 here).
+which make few and unequal parts.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numba.np.numpy_support import carray
@@ -30,37 +34,65 @@ from .vector import address, floats
 SHARE = 1 << 22
 LARGEST = 1 << 18  # floats of B that fit the second cache
 PART = 1 << 18  # multiply-adds to a part, which a helper takes in a few microseconds
+LEAST = 1 << 16  # and to one of two, of which half the time is calling a helper
 MOST_PARTS = 8
+DEEP = 4  # times as many numbers in a sum as there are rows or columns
 NUMBERS = 1 << 15  # of a matrix to a part of its product with a vector
 
 
+ROWS, COLUMNS, DEPTH = range(3)  # by what C is cut
+
+
+@lru_cache(maxsize=256)
+def plan(m: int, k: int, n: int, summed: bool = False) -> tuple[int, int, int] | None:
+    """(by what C (m, n) of sums of k is cut, from one part to the next, parts); None where BLAS is faster.
+
+    By depth where A and B are long and C is small, or where asked to (`summed`): no part reads what another
+    does. By columns where there are enough: no part packs what another does. Else by rows, each of which
+    packs all of B.
+
+    >>> plan(128, 128, 784), plan(16, 12544, 100), plan(8192, 512, 1024)
+    ((1, 112, 7), (2, 1568, 8), None)
+    """
+    large = n * k > LARGEST
+    if summed or (large and k >= DEEP * max(m, n)):
+        cut, side, unit = DEPTH, k, 1
+    elif n > m or (n >= 4 * WIDE and 4 * n >= m):
+        cut, side, unit = COLUMNS, n, WIDE
+    else:
+        cut, side, unit = ROWS, m, 6
+    if large and (cut == ROWS or side < MOST_PARTS * unit):
+        return None
+    work = m * n * k
+    parts = max(1, min(max(work // PART, min(2, work // LEAST)), MOST_PARTS, side // unit))
+    parts = 1 << parts.bit_length() - 1
+    step = -(-side // (parts * unit)) * unit
+    return cut, step, -(-side // step)
+
+
 def _part(number, place):
-    """Columns (or, where they are few, rows) number · step ... of C, with their part of B packed here."""
+    """Rows, columns or terms of sums number · step ... of C = A B, with their part of B packed here."""
     words = arguments(place)
     a, a_step, a_transposed = words[0], words[1], words[2]
     b, b_transposed, bias, biased = words[3], words[4], words[5], words[6]
-    panels, c, m, n, k, step, by_columns = (
-        words[7],
-        words[8],
-        words[9],
-        words[10],
-        words[11],
-        words[12],
-        words[13] != 0,
-    )
-    first, last = number * step, min((number + 1) * step, n if by_columns else m)
-    left, right = (first, last) if by_columns else (0, n)
-    top, bottom = (0, m) if by_columns else (first, last)
+    panels, c, m, n, k, step, cut = words[7], words[8], words[9], words[10], words[11], words[12], words[13]
+    first, last = number * step, (number + 1) * step
+    top, bottom = (first, min(last, m)) if cut == ROWS else (0, m)
+    left, right = (first, min(last, n)) if cut == COLUMNS else (0, n)
+    begin, end = (first, min(last, k)) if cut == DEPTH else (0, k)
+    # All parts but the last have as many panels.
     count = -(-(right - left) // WIDE)
-    mine = panels + 4 * (first // WIDE if by_columns else number * count) * (k + 1) * WIDE
-    room = carray(floats(mine), (count, k + 1, WIDE))
-    shift = carray(floats(bias), (n if biased else 0,))[left:right]
+    before = number * (-(-step // WIDE) if cut == COLUMNS else count)
+    mine = panels + 4 * before * ((step if cut == DEPTH else k) + 1) * WIDE
+    room = carray(floats(mine), (count, end - begin + 1, WIDE))
+    shift = carray(floats(bias), (n if biased and begin == 0 else 0,))[left:right]
     whole = carray(floats(b), (n, k) if b_transposed else (k, n))
-    part = whole[left:right, 0:k] if b_transposed else whole[0:k, left:right]
+    part = whole[left:right, begin:end] if b_transposed else whole[begin:end, left:right]
     pack(part, b_transposed, shift, room)
-    corner = a + 4 * (top if a_transposed else top * a_step)
-    to = c + 4 * (top * n + left)
-    product(corner, a_step, a_transposed, mine, to, n, bottom - top, right - left, k, mine, NO, mine, NO)
+    corner = a + 4 * (begin * a_step + top if a_transposed else top * a_step + begin)
+    to = c + 4 * (top * n + left + (number * m * n if cut == DEPTH else 0))
+    rows, columns, terms = bottom - top, right - left, end - begin
+    product(corner, a_step, a_transposed, mine, to, n, rows, columns, terms, mine, NO, mine, NO)
 
 
 @cache
@@ -69,17 +101,24 @@ def _entries():
 
 
 @jit
-def _multiply(a, a_transposed, b, b_transposed, bias, panels, c, step, by_columns, board, function, helpers):
+def _multiply(a, a_transposed, b, b_transposed, bias, panels, c, sums, plan, board, function, helpers):
+    """sums: (parts, m, n) where C is cut by depth, added up in order whoever computed them."""
+    cut, step, parts = plan
     m, n = c.shape
     k = a.shape[0] if a_transposed else a.shape[1]
     words = np.empty(14, np.int64)
     words[0], words[1], words[2] = address(a), a.shape[1], a_transposed
     words[3], words[4] = address(b), b_transposed
     words[5], words[6] = address(bias), bias.size
-    words[7], words[8] = address(panels), address(c)
-    words[9], words[10], words[11], words[12], words[13] = m, n, k, step, by_columns
-    parts = -(-(n if by_columns else m) // step)
+    words[7], words[8] = address(panels), address(sums) if cut == DEPTH else address(c)
+    words[9], words[10], words[11], words[12], words[13] = m, n, k, step, cut
     share(board, function, words, parts, helpers)
+    for i in range(m if cut == DEPTH else 0):
+        total = c[i]
+        for part in range(parts):
+            row = sums[part, i]
+            for j in range(total.size):
+                total[j] = row[j] if part == 0 else total[j] + row[j]
 
 
 @summing
@@ -116,6 +155,7 @@ def _times_vector(rows, v, out):
 
 
 NO_BIAS = np.empty(0, np.float32)
+NO_SUMS = np.empty((0, 0, 0), np.float32)
 
 
 def _in_order(x):
@@ -127,18 +167,17 @@ def _in_order(x):
     return np.ascontiguousarray(x), False
 
 
-def _product(a, b, bias=None):
-    """a b + bias for matrices."""
+def _product(a, b, bias=None, summed=False):
+    """a b + bias for matrices; summed: see `plan`."""
     m, k = a.shape
     n = b.shape[1]
     out = fresh((m, n), a.dtype)
-    by_columns = n > m or (n >= 4 * WIDE and 4 * n >= m)
-    many = by_columns and n >= MOST_PARTS * WIDE
-    large = n * k > LARGEST
     single = min(m, n) == 1 and k > 1
-    rows, vector = (a, b) if n == 1 else (b.T, a)
-    if a.dtype != np.float32 or min(m, n, k) == 0 or single or (large and not many):
-        if single and a.dtype == np.float32 and rows.flags.c_contiguous:
+    ours = a.dtype == np.float32 and min(m, n, k) > 0
+    way = plan(m, k, n, summed) if ours and not single else None
+    if way is None:
+        rows, vector = (a, b) if n == 1 else (b.T, a)
+        if single and ours and rows.flags.c_contiguous:
             _times_vector(rows, vector, out)
         else:
             _by_blas(a, b, out)
@@ -147,12 +186,11 @@ def _product(a, b, bias=None):
         return out
     a, a_transposed = _in_order(a)
     b, b_transposed = _in_order(b)
-    side, unit = (n, WIDE) if by_columns else (m, 6)
-    parts = max(1, min(m * n * k // PART, MOST_PARTS, side // unit))
-    step = -(-side // (parts * unit)) * unit
-    parts = -(-side // step)
-    count, *size = panels_shape(k, n)
-    panels = scratch("panels", (count if by_columns else count * parts, *size), out.dtype)
+    cut, step, parts = way
+    depth, across = (step, n) if cut == DEPTH else (k, step if cut == COLUMNS else n)
+    count, *size = panels_shape(depth, across)
+    panels = scratch("panels", (count * parts, *size), out.dtype)
+    sums = scratch("sums", (parts, m, n), out.dtype) if cut == DEPTH else NO_SUMS
     shift = NO_BIAS if bias is None else np.ascontiguousarray(bias)
     with team().crew(parts) as (board, helpers):
         _multiply(
@@ -163,8 +201,8 @@ def _product(a, b, bias=None):
             shift,
             panels,
             out,
-            step,
-            by_columns,
+            sums,
+            way,
             board,
             _entries()[0],
             helpers,
@@ -224,6 +262,11 @@ def matmul(a, b):
         return _product(a, b)
     with single_threaded_blas:
         return np.matmul(a, b)
+
+
+def summed(a, b):
+    """a b in float32, cut by depth: sums of many numbers, of which no part reads another's."""
+    return _product(a, b, summed=True)
 
 
 def dense(x, weight, bias):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rawgan import kernels
-from rawgan.kernels.cpu import linear, team, vector
+from rawgan.kernels.cpu import linear, perceptron, team, vector
 from rawgan.kernels.cpu.gemm import BREADTH, DEPTH, HEIGHT, WIDE
 
 SIZES = st.integers(1, 40) | st.sampled_from([WIDE, 2 * WIDE + 1, HEIGHT + 5, BREADTH + 3, 2 * DEPTH + 1])
@@ -37,6 +38,8 @@ ORDERS = st.sampled_from(["C", "T", "strided"])
 @example(128, 784, 128, "T", "C", False, 1)
 @example(20, 700, 700, "T", "T", True, 2)  # a B that does not fit the second cache
 @example(300, 700, 400, "C", "strided", False, 3)
+@example(16, 12544, 100, "C", "C", True, 4)  # cut by depth
+@example(7, 30_001, 13, "T", "T", True, 5)
 def test_every_form_agrees_with_float64(m, k, n, a_order, b_order, biased, seed):
     rng = np.random.default_rng(seed)
     a, b = matrix(rng, m, k, a_order), matrix(rng, k, n, b_order)
@@ -56,6 +59,7 @@ FORMS = [
     (7, 300, 500),
     (256, 1, 128),
     (30, 520, 1000),
+    (16, 12544, 100),
 ]
 
 
@@ -70,6 +74,41 @@ def test_the_same_bits_from_any_team(m, k, n, monkeypatch):
         results += [linear._product(a, b, bias) for _ in range(20)]
     for other in results[1:]:
         np.testing.assert_array_equal(results[0], other)
+
+
+@pytest.mark.parametrize("rows", [2, 5, 16, 33, 64, 200])
+@pytest.mark.parametrize("sizes", [(100, 128, 128, 784), (784, 128, 33, 1), (16, 40, 2)])
+def test_a_chain_has_the_bits_of_its_layers(rows, sizes, monkeypatch):
+    """By columns where rows are few, by rows where they are many, on any team."""
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((out, into), np.float32) for into, out in pairwise(sizes)]
+    biases = [None, *(rng.standard_normal(out, np.float32) for out in sizes[2:])]
+    slopes = (0.2, *[0.0] * (len(weights) - 2), 1.0)
+    x = y = rng.standard_normal((rows, sizes[0]), np.float32)
+    wanted = []
+    for weight, bias, slope in zip(weights, biases, slopes, strict=True):
+        y = kernels.dense(y, weight, bias)
+        y = y if slope == 1 else kernels.leaky_relu(y, slope)
+        wanted.append(y)
+    for threads in (1, 2, 4):
+        crew = team.Team(threads)
+        monkeypatch.setattr(perceptron, "team", lambda crew=crew: crew)
+        for got, exact in zip(kernels.perceptron(x, weights, biases, slopes), wanted, strict=True):
+            if exact.shape[1] > 1:  # a single column is a product with a vector
+                np.testing.assert_array_equal(got, exact)
+            else:
+                assert np.abs(got - exact).max() <= 1e-5 * np.abs(exact).max()
+
+
+def test_how_a_product_is_cut():
+    """Why each: sums long beside the result, many columns, few; too little work; B packed by every part."""
+    by_depth, by_columns, by_rows = linear.DEPTH, linear.COLUMNS, linear.ROWS
+    assert linear.plan(16, 12544, 100) == (by_depth, 1568, 8)
+    assert linear.plan(128, 128, 784) == (by_columns, 112, 7)
+    assert linear.plan(2000, 64, 40) == (by_rows, 252, 8)
+    assert linear.plan(16, 50, 128) == (by_columns, 128, 1)
+    assert linear.plan(8192, 512, 1024) is None
+    assert linear.plan(64, 25088, 64) == linear.plan(64, 25088, 64, summed=True)  # nothing asked, yet so
 
 
 def test_several_callers_at_once():
