@@ -75,6 +75,8 @@ def test_sub_folders_are_labels(tmp_path):
     write(tmp_path / "loose.png", noise())
     assert data.folder(tmp_path).labels is None
     assert data.folder(tmp_path / "cat").labels is None
+    (tmp_path / "cat/2.png").unlink()
+    assert data.folder(tmp_path / "cat").labels is None  # one sub-folder tells nothing apart
 
 
 def test_what_is_passed_over_is_counted(tmp_path):

@@ -158,6 +158,15 @@ def test_arrays_of_another_device():
         assert metrics.inception_score(given) == metrics.inception_score(real)
 
 
+@pytest.mark.parametrize("k", [1, 5])
+def test_halves_need_as_many_as_the_whole(k):
+    for count, known in [(2 * k + 1, False), (2 * k + 2, True)]:
+        got = metrics.precision_recall_density_coverage(GOOD[:count], GOOD, k=k).expected
+        assert (got["precision"] is not None, got["recall"] is not None) == (known, known)
+    assert np.isnan(metrics.frechet_distance(GOOD[:3], GOOD).floor)
+    assert metrics.frechet_distance(GOOD[:4], GOOD).floor > 0
+
+
 def test_inputs_are_left_alone():
     before = GOOD.copy()
     for call in CALLS.values():

@@ -49,6 +49,8 @@ def test_known_values():
     expected = {"precision": 2 / 3, "recall": 0.8, "density": 4 / 3, "coverage": 0.4}
     for name, value in expected.items():
         assert abs(getattr(got, name) - value) <= 1e-15
+    assert abs(got.expected["coverage"] - (1 - 4 / 7)) <= 1e-15
+    assert got.expected["density"] == 1
 
 
 def test_frechet_of_two_normal_distributions():
@@ -103,7 +105,11 @@ def test_modes_of_a_drawn_set():
     shares = got.shares[:3]
     assert got.kl == pytest.approx(math.log(4) + np.sum(shares * np.log(shares)))
     assert metrics.modes(samples, centres, 0.1, least=0.31).covered == 1
+    assert metrics.modes(samples, centres, 0.1, least=0.0).missing == (2, 3)  # none is not enough
     assert metrics.modes(samples + 1000, centres, 0.1).covered == 0
+    alone = metrics.modes(samples, centres[:1], 0.1)
+    assert (alone.total_variation, alone.kl) == (0, 0)
+    assert (alone.expected["total_variation"], alone.expected["kl"]) == (0, 0)
 
 
 def test_the_true_sampler_scores_what_is_expected():
