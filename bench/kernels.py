@@ -161,7 +161,8 @@ def torch_call(name: str, part: str, arguments: dict[str, Any], device: str) -> 
         return None
     rivals.settle()
     call = rivals.CALLS[name]
-    placed = {n: rivals.tensors(arguments[n], device) for n in kernels.KERNELS[name].contract.arguments}
+    taken = kernels.KERNELS[name].contract.arguments
+    placed = rivals.arguments_of(name, {n: arguments[n] for n in taken}, device)
     wait = torch.cuda.synchronize if device != "cpu" else None
     if part == "value":
         return timing.Call(torch.no_grad()(lambda: call(*placed.values())), wait)

@@ -7,7 +7,7 @@ compares the two and autograd differentiates it. A kernel that has no row has no
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,15 +19,25 @@ from rawgan.kernels.precision import precision
 aten = torch.ops.aten
 
 
-def tensors(value: Any, device: str = "cpu") -> Any:
-    """An argument as PyTorch takes it; pictures contiguous, which is its own default and its users'."""
+def arguments_of(name: str, values: dict[str, Any], device: str = "cpu") -> dict[str, Any]:
+    """A kernel's arguments as PyTorch takes them.
+
+    Pictures are contiguous, which is its own default and its users', but for the kernel whose whole work is
+    another order of memory: `contiguous` of what is so already would be a plain copy.
+    """
+    order = "K" if name == "contiguous" else "C"
+    return {key: tensors(value, device, order) for key, value in values.items()}
+
+
+def tensors(value: Any, device: str = "cpu", order: Literal["C", "K"] = "C") -> Any:
+    """A value's arrays as tensors, contiguous or (K) in the order of memory that they have."""
     if isinstance(value, list | tuple):
-        return type(value)(tensors(v, device) for v in value)
+        return type(value)(tensors(v, device, order) for v in value)
     if not isinstance(value, np.ndarray):
         return value
     if value.dtype == np.uint32:
         value = value.view(np.int32)
-    return torch.from_numpy(np.array(value, order="C")).to(device)
+    return torch.from_numpy(np.array(value, order=order)).to(device)
 
 
 def settle() -> None:

@@ -154,8 +154,10 @@ def _max_pool2d(plane: str, rng: Generator) -> Arguments:
 
 
 def _pooled_indices() -> np.ndarray:
+    """In channels-last memory, as max_pool2d leaves them."""
     corner = 2 * np.arange(7, dtype=np.int32)
-    return np.broadcast_to(corner[:, None] * 14 + corner, (BATCH, 64, 7, 7)).copy()
+    places = (corner[:, None] * 14 + corner)[:, :, None]
+    return np.broadcast_to(places, (BATCH, 7, 7, 64)).copy().transpose(0, 3, 1, 2)
 
 
 def _scatter(rng: Generator) -> Arguments:

@@ -1,7 +1,7 @@
 """Max pooling over channels-last images: one pixel's channels are compared side by side.
 
 Milliseconds for 128 images of 64 channels, 14 × 14 to 7 × 7, on two threads (indices of scatter and gather in
-C order, as the benchmark has them):
+C order; in max_pool2d's own they take 0.05 less):
 
     max_pool2d  scatter  gather
     0.88        0.72     0.60    loops over the channels of a pixel, one Python call an image

@@ -154,6 +154,19 @@ def _flat(result):
 
 
 @pytest.mark.torch
+def test_the_rival_that_turns_memory_gets_memory_to_turn():
+    pytest.importorskip("torch")
+    from rawgan.bench import rivals
+
+    x = kernels.KERNELS["contiguous"].contract.cases["64@14"](np.random.default_rng(0))
+    (theirs,) = rivals.arguments_of("contiguous", x).values()
+    assert [s * 4 for s in theirs.stride()] == list(x["x"].strides)
+    assert not theirs.is_contiguous()
+    (theirs,) = rivals.arguments_of("leaky_relu", x).values()
+    assert theirs.is_contiguous()
+
+
+@pytest.mark.torch
 @every_kernel
 def test_the_rival_computes_the_same(name):
     pytest.importorskip("torch")
@@ -161,7 +174,8 @@ def test_the_rival_computes_the_same(name):
 
     assert name in rivals.CALLS
     arguments = sample(name, "float32")
-    theirs = {n: rivals.tensors(arguments[n]) for n in kernels.KERNELS[name].contract.arguments}
+    taken = kernels.KERNELS[name].contract.arguments
+    theirs = rivals.arguments_of(name, {n: arguments[n] for n in taken})
     kernel = kernels.KERNELS[name]
     ours = kernel.implementation("reference")(**arguments)
     result = rivals.CALLS[name](*theirs.values())
