@@ -174,6 +174,7 @@ def test_settings_that_do_not_go_together():
     + [(n, "width", v) for n in PICTURES for v in (0, 2.5)]
     + [(n, "dropout", v) for n in ("dcgan_mnist", "dcgan_cifar10") for v in (1.0, -0.1, "a")]
     + [("dcgan_mnist", "slope", -0.3), ("encoder_gan", "kl", -1), ("encoder_gan", "kl", "a")]
+    + [("encoder_gan", "cross_entropy", v) for v in (-1, None)]
     + [("vae", "beta", -1), ("vae", "beta", None)],
 )
 def test_wrong_settings_of_single_recipes(name, key, value):
