@@ -13,6 +13,7 @@ from rawgan import data
 from rawgan.kernels.errors import CheckpointError, DataError, NonFiniteError, ShapeError
 from rawgan.notice import warn
 from rawgan.training import pictures
+from rawgan.training.alarms import Alarm
 from rawgan.training.run import Run
 from rawgan.training.rundir import RunDirectory
 
@@ -96,6 +97,11 @@ class Keeper:
             real = source.batch_for(0, n, key=0)
             centres = getattr(source, "centres", None)
             pictures.points_figure(path, real, self.run.sample(2000), self.run.steps, centres)
+
+    def warning(self, alarm: Alarm) -> None:
+        """Into the list of warnings; what a run that was cut off said later than this step is dropped."""
+        with self._dispensable("list of warnings"):
+            self.directory.add_warning(alarm.step, f"{alarm.kind}: {alarm.says}")
 
     def plot(self) -> None:
         with self._dispensable("plot"):

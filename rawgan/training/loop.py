@@ -17,6 +17,7 @@ from rawgan.kernels.cuda import recording
 from rawgan.kernels.errors import CheckpointError, ConfigError, NonFiniteError
 from rawgan.settings import whole_number
 from rawgan.training import plan
+from rawgan.training.alarms import EVERY, Alarms
 from rawgan.training.history import History, read
 from rawgan.training.keeper import Keeper
 from rawgan.training.progress import Progress
@@ -42,6 +43,7 @@ def train(
     resume: bool = False,
     callbacks: Sequence[Callable[[Run, dict], Any]] = (),
     progress: bool = True,
+    warnings: bool = True,
     checkpoint_every: int | None = None,
     sample_every: int | None = None,
     data_dir: str | os.PathLike | None = None,
@@ -60,6 +62,8 @@ def train(
     callbacks: called after each step, before it is saved, as callback(run, row); one that returns True
         ends the training.
     progress: show a progress bar.
+    warnings: look for signs that training goes wrong (alarms.py); they are shown with the progress, kept in
+        run.warnings, and written to warnings.txt.
     checkpoint_every, sample_every: steps between checkpoints and between pictures (default: a
         twentieth of the way, checkpoints at most 500 steps apart).
     data_dir: where the dataset's files lie.
@@ -104,7 +108,7 @@ def train(
     config = plan.as_json(config | {"epochs": epochs, "steps": steps, **every})
     with contextlib.ExitStack() as stack:
         run, directory = _open(stack, trainer, config, out, saved)
-        _loop(run, directory, total, every, callbacks, progress)
+        _loop(run, directory, total, every, callbacks, progress, warnings)
     return run
 
 
@@ -143,24 +147,35 @@ def _loop(
     every: dict[str, int],
     callbacks: Sequence[Callable],
     progress: bool,
+    warnings: bool,
 ) -> None:
     trainer, rows = run.trainer, run._rows
     keeper = Keeper(run, directory, **every) if directory else None
     replays = Replays(trainer) if recording.possible(trainer.device) else None
+    alarms = Alarms(run) if warnings else None
     with Progress(total, trainer.steps, progress) as bar, _polite_stop() as asked_to_stop:
         try:
             if keeper and trainer.steps == 0:
                 keeper.save()
             while trainer.steps < total and not run.stopped:
-                left = total - trainer.steps
-                limit = 1 if callbacks else min(left, keeper.steps_until_due()) if keeper else left
+                left = [total - trainer.steps]
+                left += [who.steps_until_due() for who in (keeper, alarms) if who]
+                limit = 1 if callbacks else min(left)
                 for row in replays.rows(limit) if replays else (trainer.step(),):
                     rows.append(row)
                     bar.update(row)
+                    if alarms:
+                        alarms.add(row)
                     for callback in callbacks:  # before the saving, so that what they change is saved too
                         answer = callback(run, row)
                         if isinstance(answer, bool | np.bool_) and answer:
                             run.stopped = "callback"
+                if alarms and trainer.steps % EVERY == 0:
+                    for alarm in alarms.look():
+                        bar.message(f"step {alarm.step:,}: {alarm.says}")
+                        run.warnings.append(alarm)
+                        if keeper:
+                            keeper.warning(alarm)
                 if keeper:
                     keeper.after_step()
                 if asked_to_stop():

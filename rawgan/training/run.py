@@ -29,6 +29,7 @@ class Run:
         self.trainer, self.config, self.path = trainer, config, path
         self._rows = rows  # a History, or a plain dict of arrays
         self.stopped: str | None = None
+        self.warnings: list[Any] = []  # of this training: (step, kind, says)
 
     def __repr__(self) -> str:
         where = f", path={str(self.path)!r}" if self.path else ""

@@ -132,6 +132,17 @@ class RunDirectory:
     def history_path(self) -> Path:
         return self.path / "history.csv"
 
+    def add_warning(self, step: int, says: str) -> None:
+        """A line of warnings.txt, "step: ...", in place of what is there of this and later steps."""
+        path = self.path / "warnings.txt"
+        line = f"{step}: {says}"
+        try:
+            old = path.read_text("utf-8").splitlines() if path.exists() else []
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{path}: cannot be read ({error}); remove it") from error
+        kept = [text for text in old if _number_before(text) <= step and text != line]
+        write_whole(path, ["".join(f"{text}\n" for text in [*kept, line]).encode()])
+
     def sample_path(self, step: int) -> Path:
         """Where the picture of the samples after `step` steps belongs; its folder is made."""
         return self._folder("samples") / f"step-{step:08d}.png"
@@ -262,6 +273,12 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _same(old: str, new: str) -> bool:
     return old == new or json.loads(old) == json.loads(new)  # 1 is 1.0
+
+
+def _number_before(line: str) -> float:
+    """The step that a line of warnings.txt begins with; of another line, none: it is kept."""
+    word = line.partition(":")[0]
+    return int(word) if word.isdecimal() else 0.0
 
 
 def _check_empty(path: Path) -> None:
