@@ -18,8 +18,8 @@ PROMISED = {
     "train": (
         "recipe=None, kw generator=None, kw discriminator=None, kw data=None, kw epochs=None, "
         "kw steps=None, kw device='auto', kw seed=None, kw out=None, kw resume=False, "
-        "kw callbacks=(), kw progress=True, kw warnings=True, kw checkpoint_every=None, kw sample_every=None, "
-        "kw data_dir=None, **settings"
+        "kw callbacks=(), kw progress=True, kw warnings=True, kw checkpoint_every=None, "
+        "kw sample_every=None, kw data_dir=None, **settings"
     ),
     "use_device": "device",
     "use_kernels": "choice",

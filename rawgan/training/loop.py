@@ -53,7 +53,8 @@ def train(
 
     recipe: one of `rawgan.recipes.names()`; or leave it out and give generator and discriminator,
         G: (N, noise) -> (N, *item) and D: (N, *item) -> (N, 1).
-    data: a name of `rawgan.data.names()`, an array, or a Dataset; by default the recipe's own.
+    data: a name of `rawgan.data.names()`, the path of a folder of pictures, an array, or a Dataset; by
+        default the recipe's own.
     epochs or steps: how long, counted from the very start; by default the recipe's own.
     device: "auto", "cpu", "cuda", "cuda:1", "cuda-sim" (the CUDA kernels on the processor).
     seed: decides everything random (default 0): one seed, one result.

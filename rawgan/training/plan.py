@@ -78,7 +78,7 @@ def recipe_for(
 def source_for(given: Any, data_dir: Any, plan: recipes.Recipe, saved: dict | None) -> Any:
     if given is None:
         given = saved["data"]["name"] if saved else plan.data
-        if saved and given not in data.names():
+        if saved and not data.known(given):
             raise ConfigError(f"this run trains on data of your own ({given!r}): give it again as data=")
     return data.load(given, data_dir=data_dir)
 
