@@ -4,6 +4,8 @@ Networks: G dense 128-256-512-1024-7·7·256, LeakyReLU(0.2) after each, as 256 
 LeakyReLU, then transposed 4x4 convolutions of stride 2 to 128 channels and to the picture, tanh at the end.
 D 4x4 convolutions of stride 2 to 32, 64 and 128 channels, LeakyReLU(0.2) after each, then dense to 1.
 Cross-entropy from logits, G's non-saturating; Adam with learning rate 2e-4 and β₁ = 0.5, batches of 128.
+Weights after Glorot, biases 0, as the article's library draws them: through five dense layers, biases that
+are not 0 would come to outweigh the noise, and all samples begin as one picture.
 
 Padding is symmetric, 1 on each side; the article's "same" pads (1, 2) where a side is odd, and its third
 convolution has maps of 4x4 where these are 3x3. Its code cannot train as printed: `minimize` without a list
@@ -14,12 +16,13 @@ are nowhere set.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from rawgan import nn
+from rawgan import nn, rng
 from rawgan.recipes.adversarial import Adversarial
-from rawgan.recipes.base import draw_dcgan_weights, picture_size
+from rawgan.recipes.base import picture_size
 from rawgan.settings import whole_number
 
 
@@ -74,4 +77,18 @@ class DenseConv(Adversarial):
             nn.Flatten(),
             nn.Dense(4 * c * (h // 2) * (w // 2), 1),
         )
-        return {"generator": generator, "discriminator": draw_dcgan_weights(discriminator)}
+        return {
+            "generator": draw_glorot_weights(generator),
+            "discriminator": draw_glorot_weights(discriminator),
+        }
+
+
+def draw_glorot_weights(network: nn.Sequential) -> nn.Sequential:
+    """Weights uniform within ±√(6 / (inputs + outputs)), biases 0 (Glorot and Bengio 2010, equation 16)."""
+    for layer in network:
+        if isinstance(layer, nn.Dense | nn.Conv2d | nn.ConvTranspose2d):
+            shape = layer.weight.shape
+            limit = math.sqrt(6 / (math.prod(shape[2:]) * (shape[0] + shape[1])))
+            layer.weight.copy_(limit * (2 * rng.current().uniform(shape) - 1))
+            layer.bias.copy_(0 * layer.bias.data)
+    return network
