@@ -80,11 +80,16 @@ def _joined(folders: Sequence[Path]) -> str:
     return ", ".join(str(folder) for folder in folders)
 
 
-def cache_folder(source: Source) -> Path:
-    """Where downloads of this dataset are kept."""
+def user_cache() -> Path:
+    """The folder in which rawgan keeps what can be had again, at some cost."""
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("rawgan", appauthor=False)) / source.name
+    return Path(platformdirs.user_cache_dir("rawgan", appauthor=False))
+
+
+def cache_folder(source: Source) -> Path:
+    """Where downloads of this dataset are kept."""
+    return user_cache() / source.name
 
 
 def _download(source: Source, wanted: Sequence[Remote], looked: Sequence[Path]) -> list[Path]:
