@@ -9,8 +9,8 @@
 // - conv2d_weight_grad: lines are channels of gy, columns taps and channels (a, b, c) of the weight, k = (n, p, q).
 //   There are few tiles and k is long, so blocks take parts of k, which `add_weight_parts` adds in their order.
 //
-// The tiles are those of product.cuh. Neighbouring threads read neighbouring channels; where a window leaves the image
-// they read nothing. No index is divided within the loop over k: counters go on by 16.
+// The tiles are those of product.cuh. Four channels at a time are copied where their number is a multiple of four, else
+// each; where a window leaves the image zeros are. No index is divided within the loop over k: counters go on by 16.
 
 struct Sizes {
     int batch, height, width, channels, out_height, out_width, outputs, kernel_h, kernel_w;
@@ -122,9 +122,10 @@ struct Windows {
 // conv2d, or conv_transpose2d phase after phase. Block (x, y) computes tile x of part y, k from y * part: the parts lie
 // one behind another.
 template <class T>
-__global__ __launch_bounds__(TILE_THREADS, TOGETHER) void convolve(const T* x, const T* weight, const T* bias_or_null, T* y, int batch,
-    int height, int width, int channels, int out_height, int out_width, int outputs, int kernel_h, int kernel_w,
-    int stride_h, int stride_w, int padding_h, int padding_w, int transposed, int part, int across, int down) {
+__global__ __launch_bounds__(TILE_THREADS, TOGETHER) void convolve(const T* x, const T* weight,
+    const T* bias_or_null, T* y, int batch, int height, int width, int channels, int out_height, int out_width,
+    int outputs, int kernel_h, int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w, int transposed,
+    int part, int across, int down) {
     Sizes z{batch, height, width, channels, out_height, out_width, outputs, kernel_h, kernel_w, stride_h, stride_w,
         padding_h, padding_w};
     int number = blockIdx.x / across, left = int(blockIdx.x % across) * COLUMNS<T>;
@@ -249,9 +250,9 @@ struct Taps {
 
 // Block (x, y) computes tile x of part y, positions from y * part: the parts (O, kh, kw, C) lie one behind another.
 template <class T>
-__global__ __launch_bounds__(TILE_THREADS, TOGETHER) void conv2d_weight_grad(const T* x, const T* gy, T* parts, int batch, int height,
-    int width, int channels, int out_height, int out_width, int outputs, int kernel_h, int kernel_w, int stride_h,
-    int stride_w, int padding_h, int padding_w, long long part, int across) {
+__global__ __launch_bounds__(TILE_THREADS, TOGETHER) void conv2d_weight_grad(const T* x, const T* gy, T* parts,
+    int batch, int height, int width, int channels, int out_height, int out_width, int outputs, int kernel_h, int kernel_w,
+    int stride_h, int stride_w, int padding_h, int padding_w, long long part, int across) {
     int left = int(blockIdx.x % across) * COLUMNS<T>, top = int(blockIdx.x / across) * ROWS<T>;
     int columns = kernel_h * kernel_w * channels;
     long long positions = (long long)batch * out_height * out_width;
@@ -261,14 +262,11 @@ __global__ __launch_bounds__(TILE_THREADS, TOGETHER) void conv2d_weight_grad(con
     Taps<T> source(gy, x, z, top, left, first, last);
     Tile<T, typename Taps<T>::Left, typename Taps<T>::Right> tile;
     multiply(source, int((last - first + DEPTH - 1) / DEPTH), tile);
-#pragma unroll
-    for (int i = 0; i < tile.HIGH; i++)
-#pragma unroll
-        for (int j = 0; j < tile.WIDE; j++) {
-            int row = top + tile.row(i), column = left + tile.column(j);
-            if (row < outputs && column < columns)
-                parts[((long long)blockIdx.y * outputs + row) * columns + column] = tile.sum(i, j);
-        }
+    in_order(tile, [&](int row, int column, T sum) {
+        row += top, column += left;
+        if (row < outputs && column < columns)
+            parts[((long long)blockIdx.y * outputs + row) * columns + column] = sum;
+    });
 }
 
 // The sum of the parts (O, taps, C), n numbers each, in their order, as (O, C, taps).

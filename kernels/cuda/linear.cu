@@ -1,8 +1,8 @@
 // Products of matrices, and the sum of a matrix's rows.
 //
-// Each is cut into the tiles of product.cuh. Whichever axis of an operand lies in memory side by side, consecutive
-// threads read along it: a transposed matrix costs no copy. Where there are few tiles, k is cut into parts for more
-// blocks, whose results `add_parts` adds in order.
+// Each product is cut into the tiles of product.cuh. Whichever axis of an operand lies in memory side by side, chunks
+// are copied along it and lie so in shared memory: a transposed matrix costs no copy. Where there are few tiles, k is
+// cut into parts for more blocks, whose results `add_parts` adds in order.
 
 // One side of a product. Its runs, of what lies side by side in memory, are `pitch` numbers apart: lines, which have
 // numbers k < last, if the side is deep, else the numbers at one k of `lines` lines.
@@ -78,15 +78,12 @@ static __device__ __forceinline__ void one_tile(const Job<T>& job) {
     Tile<T, typename Source::Left, typename Source::Right> tile;
     multiply(source, (last - first + DEPTH - 1) / DEPTH, tile);
     long long begin = (blockIdx.y * job.count + matrix) * job.m;
-#pragma unroll
-    for (int i = 0; i < tile.HIGH; i++)
-#pragma unroll
-        for (int j = 0; j < tile.WIDE; j++) {
-            int row = top + tile.row(i), column = left + tile.column(j);
-            if (row >= job.m || column >= job.n) continue;
-            long long place = (begin + row) * job.n + column;
-            job.y[place] = finished(tile.sum(i, j), job.bias, job.gate, job.slope, column, place);
-        }
+    in_order(tile, [&](int row, int column, T sum) {
+        row += top, column += left;
+        if (row >= job.m || column >= job.n) return;
+        long long place = (begin + row) * job.n + column;
+        job.y[place] = finished(sum, job.bias, job.gate, job.slope, column, place);
+    });
 }
 
 // y = a b for `count` pairs of matrices, which lie a_matrix and b_matrix numbers apart; a_turned: a's columns lie side

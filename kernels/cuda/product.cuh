@@ -2,16 +2,20 @@
 //
 // A warp computes 32 x 64 numbers (of double 16 x 32), a block has RG_WARPS warps: tiles of 32 x 64, 64 x 64, 128 x 64
 // and 128 x 128 numbers for 1, 2, 4 and 8; tiles.py chooses. The ladder:
-// - k advances by 16. A stage holds what one step needs of both sides in shared memory; four stages take turns, so that
+// - k advances by 16. A stage holds what one step needs of both sides in shared memory; four stages take turns, so
 //   while one is multiplied three are on their way there by cp.async, which keeps no register and no thread waiting.
-//   One barrier a step: it says both that a stage has arrived for all and that the stage before it has been read by all.
+//   One barrier a step: it says both that a stage has arrived for all and that the one before it was read by all.
 // - Copies are of 16 bytes where numbers lie side by side and aligned, else of one number; what lies outside is zero.
 // - Chunks of 16 bytes are permuted within a stage such that neither the threads that copy nor those that read meet a
 //   bank twice (8 lanes that read 16 bytes, or 32 that read 4, touch all 32 banks once); nothing is padded.
-// - float and double: a thread computes 8 x 8 (4 x 4) numbers, and reads 16 bytes at once: of 1024 multiply-adds a
-//   step, 64 loads. Sums run in the array's type and in the order of k.
-// - TF32 (RG_TF32, float only): mma.sync on tensor cores; what a lane reads is rounded to TF32 (cvt.rna: to the nearest,
-//   ties away from zero) once for each 16 x 32 (8 x 64) numbers that it helps to make; sums are float32.
+// - float and double: a thread computes 8 x 8 (4 x 4) numbers and reads 16 bytes at once: 64 loads in a step of 1024
+//   multiply-adds. Sums run in the array's type and in the order of k.
+// - TF32 (RG_TF32, float only): mma.sync on tensor cores. Each warp rounds what it reads from shared memory once
+//   (cvt.rna: to the nearest, ties away from zero), and uses it for 64 columns or 32 rows; sums are float32.
+// Said by ptxas for sm_80 to sm_120 (test_cuda_nvrtc.py holds it to this), nothing spilled, for 1, 2, 4 and 8 warps:
+// registers up to 255, 168, 168 and 224 in float32, and up to 200, 168, 168 and 168 in TF32; shared memory 24, 32, 48
+// and 64 KB a block. So of a multiprocessor's 64 warps 8, 12, 12 and 8 are there at once: each has 64 sums under way.
+// None of this has been timed on a GPU yet.
 #ifndef RG_WARPS
 #define RG_WARPS 1
 #endif
@@ -173,4 +177,22 @@ static __device__ __forceinline__ void multiply(
         next = arrived;
         arrived = arrived + 1 < STAGES ? arrived + 1 : 0;
     }
+}
+
+// Hands a block's sums to consecutive threads in the order of rows, for stores side by side: finish(row, column, sum).
+template <class T, class Left, class Right, class Finish>
+static __device__ __forceinline__ void in_order(const Tile<T, Left, Right>& tile, const Finish& finish) {
+    static_assert(ROWS<T> * COLUMNS<T> <= STAGES * DEPTH * (ROWS<T> + COLUMNS<T>), "sums lie where the stages were");
+    extern __shared__ double shared[];
+    T* room = (T*)shared;
+    auto place = [](int row, int column) { return row * COLUMNS<T> + (column ^ row % 4 * 8); };
+    __syncthreads();  // the last stage has been read by all
+#pragma unroll
+    for (int i = 0; i < tile.HIGH; i++)
+#pragma unroll
+        for (int j = 0; j < tile.WIDE; j++) room[place(tile.row(i), tile.column(j))] = tile.sum(i, j);
+    __syncthreads();
+#pragma unroll 4
+    for (int at = threadIdx.x; at < ROWS<T> * COLUMNS<T>; at += TILE_THREADS)
+        finish(at / COLUMNS<T>, at % COLUMNS<T>, room[place(at / COLUMNS<T>, at % COLUMNS<T>)]);
 }

@@ -34,11 +34,13 @@ LIMITS = {
     "softmax": (56, 0),
     "update": (48, 72),
 }
-# Tiles: a multiprocessor holds 12 warps, 8 where a block has 1 or 8; their shared memory is dynamic.
-LIMITS |= {f"convolution {kind} {warps}": (168, 0) for kind in ("fp32", "tf32") for warps in (2, 4)}
-LIMITS |= {f"convolution {kind} {warps}": (255, 0) for kind in ("fp32", "tf32") for warps in (1, 8)}
+# Tiles of 1, 2, 4 and 8 warps, whose shared memory is dynamic: 8, 12, 12 and 8 warps fit a multiprocessor.
+TILES = {"fp32": (255, 168, 168, 224), "tf32": (200, 168, 168, 168)}
 LIMITS |= {
-    name.replace("convolution", "linear"): (most, 2_048) for name, (most, _) in LIMITS.items() if " " in name
+    f"{file} {kind} {warps}": (most, shared)
+    for file, shared in (("convolution", 0), ("linear", 2_048))
+    for kind, each in TILES.items()
+    for warps, most in zip(TOGETHER, each, strict=True)
 }
 PROGRAMS = sorted(LIMITS)
 
