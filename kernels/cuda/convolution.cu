@@ -251,8 +251,8 @@ struct Taps {
 // Block (x, y) computes tile x of part y, positions from y * part: the parts (O, kh, kw, C) lie one behind another.
 template <class T>
 __global__ __launch_bounds__(TILE_THREADS, TOGETHER) void conv2d_weight_grad(const T* x, const T* gy, T* parts,
-    int batch, int height, int width, int channels, int out_height, int out_width, int outputs, int kernel_h, int kernel_w,
-    int stride_h, int stride_w, int padding_h, int padding_w, long long part, int across) {
+    int batch, int height, int width, int channels, int out_height, int out_width, int outputs, int kernel_h,
+    int kernel_w, int stride_h, int stride_w, int padding_h, int padding_w, long long part, int across) {
     int left = int(blockIdx.x % across) * COLUMNS<T>, top = int(blockIdx.x / across) * ROWS<T>;
     int columns = kernel_h * kernel_w * channels;
     long long positions = (long long)batch * out_height * out_width;
