@@ -1,13 +1,12 @@
 """Convolutions as matrix products over windows.
 
-`_gather` copies the windows of some images into the rows of a matrix (im2col), so that a convolution is that
-matrix times the weights. `_scatter` is its adjoint: it adds the rows of such a matrix back into an image, so
-that a transposed convolution is a product followed by `_scatter`, with nothing multiplied by the zeros
-between strides. A window's row of taps is one run of channels-last memory.
+With the windows of some images as the rows of a matrix (`windows.py`), a convolution is that matrix times the
+weights, and a transposed one a product whose rows are added back into the image, with nothing multiplied by
+the zeros between strides.
 
 Windows of one pixel, or of the whole image, need no copies. In float32, images of one or three channels are
 left to `thin.py`, and shapes for which an algorithm with fewer products is known and pays to `fast.py`.
-float64 is always done here.
+float64 is always done here, with BLAS for the products.
 
 Images are taken in chunks that depend on the shapes alone, so results do not depend on the number of threads.
 """
@@ -15,73 +14,17 @@ Images are taken in chunks that depend on the shapes alone, so results do not de
 import numpy as np
 
 from ..checks import conv_output_size, conv_transpose_output_size
-from . import thin
+from . import thin, windows
 from .fast import Fast, Shape, fast
-from .jit import jit
 from .layout import channels_first, channels_last, swap_last, taps_first
-from .linear import dense, matmul, multiplier, summed
+from .linear import dense, matmul, summed
 from .memory import fresh, scratch
 from .pool import run, run_blocks, single_threaded_blas
+from .team import even
 
 CHUNK_ROWS = 512  # windows to a product: enough to repay BLAS for repacking the weights
 CHUNK_BYTES = 8 << 20
 GROUPS = 8  # partial sums of a weight gradient
-
-
-@jit
-def _gather(x, windows, start, stop, q_size, step, origin, taps):
-    """windows[r] = the window of x (N, H, W·C) at place r of images start ... stop - 1, zero in the padding.
-
-    step, origin, taps: rows and columns (columns already times C) between windows, before the image, in a
-    window; q_size: windows to a row.
-    """
-    _, h, w = x.shape
-    p_size = windows.shape[0] // max(1, (stop - start) * q_size)
-    r = 0
-    for n in range(start, stop):
-        for p in range(p_size):
-            top = p * step[0] - origin[0]
-            for q in range(q_size):
-                left = q * step[1] - origin[1]
-                first = min(max(0, -left), taps[1])
-                last = max(first, min(taps[1], w - left))
-                for a in range(taps[0]):
-                    row = windows[r, a * taps[1] : (a + 1) * taps[1]]
-                    if top + a < 0 or top + a >= h:
-                        row[:] = 0
-                        continue
-                    row[:first] = 0
-                    row[last:] = 0
-                    inside, seen = row[first:last], x[n, top + a, left + first : left + last]
-                    for j in range(inside.size):
-                        inside[j] = seen[j]
-                r += 1
-
-
-@jit
-def _scatter(windows, y, bias, start, stop, q_size, step, origin, taps):
-    """y[n] = bias + the sum of the windows at their places; the arguments are those of `_gather`."""
-    _, h, w = y.shape
-    channels = bias.size
-    p_size = windows.shape[0] // max(1, (stop - start) * q_size)
-    r = 0
-    for n in range(start, stop):
-        for i in range(h):
-            for j in range(0, w, channels):
-                for c in range(channels):
-                    y[n, i, j + c] = bias[c]
-        for p in range(p_size):
-            top = p * step[0] - origin[0]
-            for q in range(q_size):
-                left = q * step[1] - origin[1]
-                first = min(max(0, -left), taps[1])
-                last = max(first, min(taps[1], w - left))
-                for a in range(max(0, -top), min(taps[0], h - top)):
-                    row = windows[r, a * taps[1] + first : a * taps[1] + last]
-                    seen = y[n, top + a, left + first : left + last]
-                    for j in range(row.size):
-                        seen[j] += row[j]
-                r += 1
 
 
 def _windows_lie_apart(image, kernel, stride, padding) -> bool:
@@ -90,10 +33,10 @@ def _windows_lie_apart(image, kernel, stride, padding) -> bool:
 
 
 def _chunk(images: int, places: int, row_bytes: int) -> int:
-    """Images to a chunk."""
+    """Images to a chunk, of which there are 8 or more where there are as many images."""
     wanted = -(-CHUNK_ROWS // max(1, places))
     fitting = CHUNK_BYTES // max(1, places * row_bytes)
-    return max(1, min(wanted, fitting, -(-images // 4)))
+    return even(images, max(1, min(wanted, fitting, -(-images // 8))))
 
 
 def _fast(x, weight_shape, image, plane, stride, padding) -> Fast | None:
@@ -124,13 +67,18 @@ def conv2d(x, weight, bias, stride=(1, 1), padding=(0, 0)):
     taps = kh * kw * c
     chunk = _chunk(n, p * q, taps * x.itemsize)
     geometry = (q, (stride[0], stride[1] * c), (padding[0], padding[1] * c), (kh, kw * c))
-    multiply = multiplier(matrix, True, bias)
+    if x.dtype == np.float32 and y.size and taps:
+        windows.convolve(images, windows.packed(matrix, True, bias), rows, chunk, geometry)
+        return channels_first(y)
 
     def task(i):
         start, stop = i * chunk, min(n, (i + 1) * chunk)
-        windows = scratch("windows", ((stop - start) * p * q, taps), x.dtype)
-        _gather(images, windows, start, stop, *geometry)
-        multiply(windows, rows[start * p * q : stop * p * q])
+        seen = scratch("windows", ((stop - start) * p * q, taps), x.dtype)
+        windows.gather(images, seen, start, stop, *geometry)
+        part = rows[start * p * q : stop * p * q]
+        np.matmul(seen, matrix.T, out=part)
+        if bias is not None:
+            np.add(part, bias, out=part)
 
     with single_threaded_blas:
         run(task, -(-n // chunk))
@@ -159,13 +107,15 @@ def conv_transpose2d(x, weight, bias, stride=(1, 1), padding=(0, 0), output_padd
     taps = kh * kw * o
     chunk = _chunk(n, h * w, taps * x.itemsize)
     geometry = (w, (stride[0], stride[1] * o), (padding[0], padding[1] * o), (kh, kw * o))
-    multiply = multiplier(matrix, False, None)
+    if x.dtype == np.float32 and rows.size and y.size:
+        windows.spread(rows, windows.packed(matrix, False), images, chunk, geometry, shift)
+        return channels_first(y)
 
     def task(i):
         start, stop = i * chunk, min(n, (i + 1) * chunk)
-        windows = scratch("windows", ((stop - start) * h * w, taps), x.dtype)
-        multiply(rows[start * h * w : stop * h * w], windows)
-        _scatter(windows, images, shift, start, stop, *geometry)
+        seen = scratch("windows", ((stop - start) * h * w, taps), x.dtype)
+        np.matmul(rows[start * h * w : stop * h * w], matrix, out=seen)
+        windows.scatter(seen, images, shift, start, stop, *geometry)
 
     with single_threaded_blas:
         run(task, -(-n // chunk))
@@ -192,19 +142,22 @@ def conv2d_weight_grad(x, gy, kernel_size, stride=(1, 1), padding=(0, 0)):
     group = max(1, -(-n // GROUPS))
     chunk = min(group, max(1, CHUNK_BYTES // max(1, p * q * taps * x.itemsize)))
     partial = scratch("partial", (-(-n // group), o, taps), x.dtype)
+    if x.dtype == np.float32 and rows.size and taps:
+        windows.correlate(images, rows, partial, group, chunk, geometry)
+        return swap_last(_add_up(partial), kh * kw, c).reshape(o, c, kh, kw)
 
     def task(i):
         last = min(n, (i + 1) * group)
         for start in range(i * group, last, chunk):
             stop = min(last, start + chunk)
-            windows = scratch("windows", ((stop - start) * p * q, taps), x.dtype)
-            _gather(images, windows, start, stop, *geometry)
-            seen = rows[start * p * q : stop * p * q].T
+            seen = scratch("windows", ((stop - start) * p * q, taps), x.dtype)
+            windows.gather(images, seen, start, stop, *geometry)
+            upstream = rows[start * p * q : stop * p * q].T
             if start == i * group:
-                np.matmul(seen, windows, out=partial[i])
+                np.matmul(upstream, seen, out=partial[i])
             else:
                 product = scratch("product", (o, taps), x.dtype)
-                np.matmul(seen, windows, out=product)
+                np.matmul(upstream, seen, out=product)
                 np.add(partial[i], product, out=partial[i])
 
     with single_threaded_blas:

@@ -23,7 +23,7 @@ from functools import cache, lru_cache
 import numpy as np
 from numba.np.numpy_support import carray
 
-from .gemm import NO, WIDE, YES, pack, panels_shape, product
+from .gemm import NO, WIDE, pack, panels_shape, product
 from .jit import entry, jit, summing
 from .memory import fresh, location, scratch
 from .pool import run, single_threaded_blas
@@ -227,33 +227,6 @@ def _by_blas(a, b, out):
 
     with single_threaded_blas:
         run(task, -(-side // step) if side else 0)
-
-
-@jit
-def _times_panels(a, panels, c):
-    m, n = c.shape
-    k, place = a.shape[1], address(panels)
-    product(address(a), k, NO, place, address(c), n, m, n, k, place, NO, place, NO)
-
-
-def multiplier(b, b_transposed, bias):
-    """A function (a, out) for many products out = a b + bias, each on the thread that asks for it.
-
-    a and out are C-contiguous. b is packed once for all of them, unless BLAS must do it.
-    """
-    matrix = b.T if b_transposed else b
-    k, n = matrix.shape
-    if b.dtype == np.float32 and 0 < b.size <= LARGEST and b.flags.c_contiguous:
-        panels = np.empty(panels_shape(k, n), np.float32)
-        pack(b, YES if b_transposed else NO, NO_BIAS if bias is None else np.ascontiguousarray(bias), panels)
-        return lambda a, out: _times_panels(a, panels, out)
-
-    def by_blas(a, out):
-        np.matmul(a, matrix, out=out)
-        if bias is not None:
-            np.add(out, bias, out=out)
-
-    return by_blas
 
 
 def matmul(a, b):
