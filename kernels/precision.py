@@ -21,8 +21,8 @@ def use_precision(name: str) -> Iterator[None]:
 
     TF32 rounds each factor to 10 binary digits after the point, for the tensor cores, and adds in float32:
     three decimal digits of a product are left. It concerns "cuda" and "cuda-sim" only, and never float64, nor
-    convolutions with at most four channels in their result, which no tensor core would be busy with: those
-    stay float32.
+    convolutions of eight channels or more into at most four (`few_outputs`), which would leave tensor cores
+    idle: those stay float32.
 
     Raises ConfigError for any other name.
 
