@@ -151,6 +151,29 @@ def _who(column: str) -> str:
     return f"{name}: {what}" if name else what
 
 
+def trials_figure(
+    path: str | os.PathLike, metric: str, values: np.ndarray, settings: Mapping[str, tuple[list, bool]]
+) -> None:
+    """Write a picture of trials (PNG): a metric in their order, and against each setting.
+
+    values: (trials,). settings: name -> (its values, whether its axis is logarithmic).
+    """
+    columns = min(3, 1 + len(settings))
+    rows = -(-(1 + len(settings)) // columns)
+    figure = _figure(3.4 * columns, 2.8 * rows)
+    every = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in every[1 + len(settings) :]:
+        axes.remove()
+    panels: list[tuple[str, list, bool]] = [("trial", list(range(len(values))), False)]
+    panels += [(name, given, logarithmic) for name, (given, logarithmic) in settings.items()]
+    for axes, (name, given, logarithmic) in zip(every, panels, strict=False):
+        axes.scatter(given, values, s=18, color=D_COLOUR, alpha=0.7, linewidths=0)
+        axes.set(xlabel=name, xscale="log" if logarithmic else "linear")
+        _plain(axes)
+    every[0].set_ylabel(metric)
+    _save(figure, path)
+
+
 def save_animation(path: str | os.PathLike, frames: Mapping[int, str | os.PathLike]) -> None:
     """Write an animated PNG of a run's sample pictures: `frames` gives each one's file by its step.
 
