@@ -375,9 +375,10 @@ def _draw(found: Tuning, space: Space, path: Path) -> None:
     """The metric of the trials one by one, and against each setting."""
     shown = sorted((t for t in found.trials if t.value is not None), key=lambda t: t.number)
     if shown:
-        given = {key: [t.settings.get(key) for t in shown] for key in space}
-        panels = {
-            key: (values, isinstance(space[key], tuple) and len(space[key]) == 3)
-            for key, values in given.items()
-        }
+        panels = {}
+        for key, values in space.items():
+            tried = [t.settings.get(key) for t in shown]
+            if isinstance(values, list):
+                tried = list(map(str, tried))  # choices stand side by side
+            panels[key] = tried, isinstance(values, tuple) and len(values) == 3
         trials_figure(path, found.metric, np.array([t.value for t in shown]), panels)

@@ -168,7 +168,11 @@ def trials_figure(
     panels += [(name, given, logarithmic) for name, (given, logarithmic) in settings.items()]
     for axes, (name, given, logarithmic) in zip(every, panels, strict=False):
         axes.scatter(given, values, s=18, color=D_COLOUR, alpha=0.7, linewidths=0)
-        axes.set(xlabel=name, xscale="log" if logarithmic else "linear")
+        axes.set_xlabel(name)
+        if logarithmic:
+            axes.set_xscale("log")
+        elif all(isinstance(value, int) for value in given):
+            axes.locator_params(axis="x", integer=True)
         _plain(axes)
     every[0].set_ylabel(metric)
     _save(figure, path)
