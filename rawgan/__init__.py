@@ -29,6 +29,7 @@ _HOME = {  # public name -> the module that defines it
     "use_kernels": "kernels",
     "use_precision": "kernels",
     "gradcheck": "differences",
+    "evaluate": "evaluation",
     "train": "training",
     "load": "training",
     "Run": "training",

@@ -211,6 +211,89 @@ def sample(
 
 
 @app.command
+def evaluate(
+    run: Path,
+    /,
+    *,
+    n: Annotated[int, Parameter(alias="-n")] = 10_000,
+    seed: int = 0,
+    device: str = "auto",
+    classifier: str | None = None,
+    data_dir: Path | None = None,
+    json: Path | None = None,
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Judge a run's samples: how good, how varied, how much like the training data.
+
+    Parameters
+    ----------
+    run:
+        A run directory, or a file written by Run.save.
+    n:
+        How many samples.
+    seed:
+        Decides the noise.
+    device:
+        auto, cpu, cuda, cuda:1, cuda-sim (CUDA kernels on the processor).
+    classifier:
+        The dataset whose classifier judges pictures: digits, mnist, fashion_mnist; by default the run's own.
+        It is trained first if it is not cached.
+    data_dir:
+        The folder with the dataset's files (or set RAWGAN_DATA).
+    json:
+        A file for the figures.
+    quiet:
+        No progress bar.
+    """
+    from rich.console import Console
+
+    from rawgan.training.files import write_whole
+
+    found = rawgan.evaluate(
+        run, n, seed, device, classifier=classifier, data_dir=data_dir, progress=not quiet
+    )
+    Console().print(found)
+    if json is not None:
+        write_whole(json, [found.as_json().encode()])
+        print(json)
+
+
+@app.command
+def train_classifier(
+    data: str,
+    /,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    data_dir: Path | None = None,
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Train the classifier whose features `rawgan evaluate` compares pictures in.
+
+    Parameters
+    ----------
+    data:
+        digits (bundled), mnist, fashion_mnist.
+    epochs:
+        Passes over the data; by default the classifier's own.
+    seed:
+        Decides everything random.
+    device:
+        auto, cpu, cuda, cuda:1, cuda-sim (CUDA kernels on the processor).
+    data_dir:
+        The folder with the dataset's files (or set RAWGAN_DATA).
+    quiet:
+        No progress bar.
+    """
+    from rawgan.metrics import classifiers
+
+    made = classifiers.train_classifier(data, epochs, seed, device, data_dir, progress=not quiet)
+    print(f"{data}: {classifiers.describe_accuracy(made.facts)}")
+    print(classifiers.cache_path(data))
+
+
+@app.command
 def info() -> None:
     """Show versions, devices, kernels, threads and BLAS."""
     from importlib.metadata import PackageNotFoundError, version

@@ -9,6 +9,9 @@ import rawgan
 from rawgan import nn, ops, optim
 
 PROMISED = {
+    "evaluate": (
+        "run, n=10000, seed=0, device='auto', data=None, classifier=None, data_dir=None, progress=True"
+    ),
     "grad": "output, inputs, grad_outputs=None, create_graph=False",
     "gradcheck": "f, *tensors, kw order=1",
     "load": "path, generator=None, discriminator=None, device='auto'",
@@ -75,6 +78,7 @@ PROMISED = {
     "losses.kl_to_normal": "mean, log_variance",
     "losses.l2": "parameters",
     "losses.r1": "D, real, weight=10.0",
+    "metrics.classifier": "name, train=True, device='auto', data_dir=None, progress=True",
     "metrics.frechet_distance": "real, fake",
     "metrics.frechet_from_moments": "real_mean, real_covariance, fake_mean, fake_covariance",
     "metrics.inception_score": "logits, splits=1",
@@ -83,6 +87,9 @@ PROMISED = {
     "metrics.modes": "samples, centres, sigma, least=0.01",
     "metrics.nearest_neighbours": "samples, training",
     "metrics.precision_recall_density_coverage": "real, fake, k=5",
+    "metrics.train_classifier": (
+        "name, epochs=None, seed=0, device='auto', data_dir=None, progress=True, save=True"
+    ),
     "optim.Adagrad": "params, lr, eps=1e-10",
     "optim.Adam": "params, lr=0.0002, betas=(0.5, 0.999), eps=1e-08",
     "optim.RMSprop": "params, lr, rho=0.9, eps=1e-08",
