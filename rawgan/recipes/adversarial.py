@@ -98,10 +98,12 @@ class Adversarial(Recipe):
         """What D's loss is the sum of, by name."""
         on_real, on_fake = game.judge(real, "d_real"), game.judge(fake, "d_fake")
         terms = game.objective.discriminator_terms(on_real, on_fake)
+        if self.gradient_penalty or self.r1:
+            D, real, fake = game.networks["discriminator"], game.packed(real), game.packed(fake)
         if self.gradient_penalty:
-            terms["gradient_penalty"] = losses.gradient_penalty(game.judge, real, fake, self.gradient_penalty)
+            terms["gradient_penalty"] = losses.gradient_penalty(D, real, fake, self.gradient_penalty)
         if self.r1:
-            terms["r1"] = losses.r1(game.judge, real, self.r1)
+            terms["r1"] = losses.r1(D, real, self.r1)
         if self.conjugate:
             game_of_f = losses.conjugate(self.divergence)
             terms["conjugate"] = self.conjugate * (game_of_f.real(on_real) + game_of_f.fake(on_fake))

@@ -67,11 +67,16 @@ class Game:
             )
         return fake
 
+    def packed(self, items: Any) -> Any:
+        """What D judges at once: `pack` consecutive items, their channels one after another."""
+        pack, shape = self.recipe.pack, tuple(items.shape)
+        if pack == 1:
+            return items
+        return reshape(items, (shape[0] // pack, pack * shape[1], *shape[2:]))
+
     def judge(self, items: Any, column: str | None = None) -> Tensor:
         """D's outputs: one for each item, or for each `pack` of them; their mean is told as `column`."""
-        pack, shape = self.recipe.pack, tuple(items.shape)
-        if pack > 1:
-            items = reshape(items, (shape[0] // pack, pack * shape[1], *shape[2:]))
+        items = self.packed(items)
         outputs = self.networks["discriminator"](items)
         if outputs.shape != (len(items), 1):
             raise ShapeError(
