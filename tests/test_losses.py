@@ -228,3 +228,33 @@ def test_a_loss_is_a_tensor_of_its_predictions_dtype(loss):
     assert loss(p, np.ones((1, 1))).dtype == np.float32
     assert loss(p, rawgan.tensor(np.ones((1, 1)))).dtype == np.float32
     assert type(losses.adversarial("hinge").generator(np.ones((2, 1)))) is rawgan.Tensor
+
+
+@pytest.mark.parametrize("probabilities", [False, True])
+@pytest.mark.parametrize("name", ["saturating", "non_saturating"])
+@given(s=st.lists(reals, min_size=1, max_size=5), smoothing=st.floats(0.01, 0.9))
+def test_smoothed_labels(name, probabilities, s, smoothing):
+    """D is to give 1 − smoothing for real data, where its loss has its minimum; nothing else changes."""
+    plain = losses.adversarial(name, probabilities)
+    smoothed = losses.adversarial(name, probabilities, smoothing)
+    outputs = rawgan.tensor(np.array(s)[:, None])
+    outputs = ops.sigmoid(outputs) if probabilities else outputs
+    want = np.mean([softplus(-x) + smoothing * x for x in s])
+    terms = smoothed.discriminator_terms(outputs, outputs)
+    assert abs(terms["real"].item() - want) <= 1e-11 * max(1, abs(want))
+    assert terms["fake"].item() == plain.called_fake(outputs).item() == smoothed.called_fake(outputs).item()
+    assert smoothed.generator(outputs).item() == plain.generator(outputs).item()
+    best = 1 - smoothing if probabilities else math.log((1 - smoothing) / smoothing)
+    slope = gradient(lambda v: smoothed.discriminator_terms(v, [[0.5]])["real"], [[best]])
+    assert abs(slope[0, 0]) <= 1e-12
+
+
+def test_labels_that_cannot_be_smoothed():
+    for name, (_, probability) in losses.OBJECTIVES.items():
+        if probability is None:
+            with pytest.raises(ConfigError, match="no labels to be smoothed"):
+                losses.adversarial(name, label_smoothing=0.1)
+            losses.adversarial(name, label_smoothing=0)
+    for wrong in (1.0, -0.1, math.nan, "0.1", None, True):
+        with pytest.raises(ConfigError, match="label_smoothing"):
+            losses.adversarial("non_saturating", label_smoothing=wrong)
