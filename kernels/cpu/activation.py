@@ -101,8 +101,9 @@ def _bits(number):
 def _run(a, b, slope, flat):
     """The step of a after the signs of b, which are of one shape; the first in memory order."""
     if not (a.flags.c_contiguous and b.flags.c_contiguous):
+        same = a is b
         b = packed(b)
-        a = packed_like(a, b)
+        a = b if same else packed_like(a, b)
     c = fresh_like(b)
     size = c.size
     step = even(size, PART, LINE // 4)

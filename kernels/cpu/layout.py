@@ -114,6 +114,8 @@ def packed(x: np.ndarray) -> np.ndarray:
 
 def packed_like(x: np.ndarray, pattern: np.ndarray) -> np.ndarray:
     """x in the memory order of `pattern` (a `packed` array of its shape): x itself if it is so already."""
+    if x.strides == pattern.strides:
+        return x
     if pattern.flags.c_contiguous:
         return x if x.flags.c_contiguous else np.ascontiguousarray(x)
     return channels_first(channels_last(x))

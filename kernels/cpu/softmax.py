@@ -3,6 +3,8 @@
 from functools import cache
 
 import numpy as np
+from numba import types
+from numba.core.cgutils import alloca_once, for_range
 from numba.np.numpy_support import carray
 
 from ..reference import softmax as reference
@@ -10,10 +12,11 @@ from .jit import entry, jit
 from .loss import _total
 from .memory import location
 from .sigmoid import MOST, exp
-from .team import arguments, run_parts
-from .vector import floats
+from .team import arguments, even, run_parts
+from .vector import INT, LANES, VECTOR, address, constant, floats, intrinsic, load, pointer
 
 PART = 1 << 12  # numbers, or one row
+ROW = 50  # numbers that take as long as what a row takes beside its numbers
 
 
 @jit
@@ -22,12 +25,39 @@ def _least(value):
     return value if value > -MOST else -MOST
 
 
+@intrinsic
+def _largest_of_vectors(typingctx, x, vectors):
+    """The largest number of so many vectors at an address, or −∞; NaN is left out."""
+
+    def generate(context, builder, signature, args):
+        x = pointer(builder, args[0])
+        largest = alloca_once(builder, VECTOR)
+        builder.store(constant(-np.inf), largest)
+        with for_range(builder, args[1]) as i:
+            value, old = load(builder, x, builder.mul(i.index, INT(LANES))), builder.load(largest)
+            larger = builder.fcmp_ordered(">", value, old)
+            builder.store(builder.select(larger, value, old), largest)
+        lanes = [builder.extract_element(builder.load(largest), INT(i)) for i in range(LANES)]
+        for lane in lanes[1:]:
+            lanes[0] = builder.select(builder.fcmp_ordered(">", lane, lanes[0]), lane, lanes[0])
+        return lanes[0]
+
+    return types.float32(types.int64, types.int64), generate
+
+
+@jit
+def _largest(xs):
+    """The largest number, or −∞. One by one, each waits for the one before, which for a few is faster."""
+    vectors = xs.size // LANES if xs.size >= 8 * LANES else 0
+    most = _largest_of_vectors(address(xs), vectors) if vectors else np.float32(-np.inf)
+    for i in range(vectors * LANES, xs.size):
+        most = xs[i] if xs[i] > most else most
+    return most
+
+
 @jit
 def _log_softmax(xs, ys):
-    most = xs[0]
-    for i in range(xs.size):
-        value = xs[i]
-        most = value if value > most or value != value else most  # NaN wins
+    most = _largest(xs)  # a NaN is found below, and spoils its row's sum
     for i in range(ys.size):
         value = xs[i] - most
         power = exp(_least(value))
@@ -69,7 +99,8 @@ def _run(x, y):
     x, result = np.ascontiguousarray(x), np.empty(x.shape, x.dtype)
     y = None if y is None else np.ascontiguousarray(y)
     size = x.shape[-1]
-    rows, each = x.size // size, max(1, PART // size)
+    rows = x.size // size
+    each = even(rows, max(1, PART // (size + ROW)))
     places = location(x), 0 if y is None else location(y), location(result)
     if rows:
         run_parts(_entry(), (rows, size, each, *places), -(-rows // each))
