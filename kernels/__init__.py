@@ -60,6 +60,11 @@ def use_kernels(choice: str) -> Iterator[None]:
         _choice.reset(token)
 
 
+def choice() -> str:
+    """The kernels in use, "fast" or "reference"."""
+    return _choice.get()
+
+
 class Kernel:
     """One kernel: calling it checks the arguments and runs the column that fits the first array of them.
 

@@ -314,7 +314,12 @@ def _number(device: str) -> int:
 
 
 def _cupy_asarray(value: Any, dtype: Any, device: str) -> Array:
+    from rawgan.kernels.cuda import recording
+
     cupy = _cupy()
+    if not isinstance(value, cupy.ndarray):
+        # CuPy would send it from a buffer that is soon another's, and keep all buffers from then on.
+        recording.refuse("values are copied from the host")
     with _on_gpu(device):
         if isinstance(value, np.ndarray) and not value.flags.c_contiguous:  # CuPy would put it in C order
             axes = sorted(range(value.ndim), key=lambda axis: -abs(value.strides[axis]))

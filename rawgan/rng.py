@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from rawgan import arrays, kernels
+from rawgan.kernels.cuda import recording
 from rawgan.kernels.errors import ConfigError
 
 _LIMIT = 1 << 64
@@ -53,11 +54,11 @@ class Generator:
 
     def uniform(self, shape: Any = (), dtype: Any = "float32", device: str | None = None) -> arrays.Array:
         """Numbers in [0, 1), multiples of 2^-24 (float32) or 2^-53 (float64)."""
-        return kernels.philox_uniform(arrays.empty(shape, arrays.float_dtype(dtype), device), *self.next())
+        return kernels.philox_uniform(_empty(shape, dtype, device), *self.next())
 
     def normal(self, shape: Any = (), dtype: Any = "float32", device: str | None = None) -> arrays.Array:
         """Standard normal numbers by Box and Muller's method (Ann. Math. Statist. 29, 1958)."""
-        return kernels.philox_normal(arrays.empty(shape, arrays.float_dtype(dtype), device), *self.next())
+        return kernels.philox_normal(_empty(shape, dtype, device), *self.next())
 
     def integers(self, n: int, shape: Any = ()) -> np.ndarray:
         """int64 NumPy array of whole numbers in [0, n), n up to 2**53."""
@@ -67,6 +68,7 @@ class Generator:
 
     def permutation(self, n: int) -> np.ndarray:
         """int64 NumPy array: 0..n-1 in random order."""
+        recording.refuse(_ON_HOST)
         words = kernels.philox_words(np.empty(2 * n, np.uint32), *self.next()).astype(np.uint64)
         return np.argsort(words[0::2] << np.uint64(32) | words[1::2], kind="stable")
 
@@ -77,6 +79,16 @@ class Generator:
     def set_state(self, state: dict[str, int]) -> None:
         """Go on exactly where `state()` was taken."""
         self.key, self.draw = _word(state["key"], "key"), _word(state["draw"], "draw")
+
+
+_ON_HOST = "random numbers are drawn on the host"
+
+
+def _empty(shape: Any, dtype: Any, device: str | None) -> arrays.Array:
+    made = arrays.empty(shape, arrays.float_dtype(dtype), device)
+    if type(made) is np.ndarray:
+        recording.refuse(_ON_HOST)
+    return made
 
 
 def _word(value: Any, name: str) -> int:

@@ -59,8 +59,9 @@ class GraphRecording(Recording):
                 self._stream.end_capture()
 
     def _refusals(self) -> tuple[type[Exception], ...]:
-        """What CuPy raises where CUDA refuses: the array module's calls, and launches."""
-        return self._cupy.cuda.runtime.CUDARuntimeError, self._cupy.cuda.driver.CUDADriverError
+        """What CuPy raises where CUDA refuses a call or a launch, and where it refuses cuBLAS itself."""
+        cuda = self._cupy.cuda
+        return cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError, NotImplementedError
 
     def add(self, made: Launch, run: Callable[[], None]) -> None:
         self.launches.append(made)

@@ -16,8 +16,8 @@ from rawgan.data import Dataset
 from rawgan.kernels.cuda.count import Count
 from rawgan.kernels.cuda.history import keep_row
 from rawgan.kernels.errors import DeviceError
-from rawgan.kernels.precision import precision
 from rawgan.training.game import Game
+from rawgan.training.seal import Attributes, modules, sealed
 from rawgan.training.step import Trainer
 
 MOST = 50  # steps whose batches and rows of the history the device holds
@@ -28,24 +28,27 @@ class Recorded:
 
     The recording keeps arrays and numbers. Of the arrays, those that outlive a step are written in place. Of
     the numbers, those that grow are in `_moved`, and `stands` says whether all others are still the same.
+    A replay writes also over what a step had made and nobody held any more, so whatever is to outlast it is
+    made before the recording or held from then on.
+    done: steps that were replayed.
     Raises DeviceError where the step does what cannot be replayed; the trainer is then as it was.
     """
 
     def __init__(self, trainer: Trainer, maker: Any):
         self.trainer, self._maker = trainer, maker
-        self._done = 0
+        self.done = 0
         self._streams = (trainer.noise, trainer.layers)
         self._optimizers = list(trainer.optimizers.values())
-        self._modules = [m for network in trainer.networks.values() for _, m in network.named_modules()]
+        self._modules = modules(trainer)
         with maker.using(), arrays.use_device(trainer.device) as device:
             # Steps, batches, draws of the two streams of random numbers, and steps of each optimiser.
             self._moved = arrays.asarray(np.zeros(4 + len(self._optimizers), np.int64), device=device)
             self._growth = arrays.asarray(np.zeros(self._moved.shape, np.int64), device=device)
             self._stage = _Stage(trainer, self._moved[1:2])
-            self._make()
             held = [self._moved, *self._persistent()]
             self._state = [(array, arrays.namespace(array).empty_like(array)) for array in held]
-        self._seal = self._settings()
+            self._make()
+        self._seal = sealed(trainer)
 
     def _persistent(self) -> list[arrays.Array]:
         """What a step changes and the next one reads, the counts apart."""
@@ -64,7 +67,7 @@ class Recorded:
         buffers = [
             (module, name, array) for module in self._modules for name, array in module._buffers.items()
         ]
-        settings = [(module, _plain(module)) for module in self._modules]
+        attributes = Attributes(self._modules)
         try:
             for stream, moved_by in zip(self._streams, moved[2:4], strict=True):
                 stream.draw = Count(stream.draw, moved_by)
@@ -76,9 +79,13 @@ class Recorded:
                     if module._buffers[name] is not array:  # replaced, where a replay needs it written
                         array[...] = module._buffers[name]
                 self._moved += self._growth
-            for module, before in settings:
-                if _plain(module) != before:
-                    raise DeviceError(f"{type(module).__name__} changes an attribute from step to step")
+            for module, name, array in buffers:
+                module.buffer(name, array)
+            if changed := attributes.changed():
+                raise DeviceError(
+                    f"{changed} changes from step to step, which a replay does not; an array that does is "
+                    "kept by buffer()"
+                )
             self._drawn = [int(s.draw) - then for s, then in zip(self._streams, drawn, strict=True)]
             self._stepped = [
                 [now - then for now, then in zip(o.steps, old, strict=True)]
@@ -89,10 +96,7 @@ class Recorded:
                 stream.draw = draw
             for optimizer, old in zip(self._optimizers, steps, strict=True):
                 optimizer.moved, optimizer.steps = None, old
-            for module, before in settings:
-                vars(module).update(before)
-            for module, name, array in buffers:
-                module.buffer(name, array)
+            attributes.put_back()
         growth = [1, self.trainer.recipe.batches(), *self._drawn, *(max(each) for each in self._stepped)]
         self._growth[...] = arrays.asarray(np.array(growth, np.int64), device=self.trainer.device)
 
@@ -104,26 +108,15 @@ class Recorded:
         xp = arrays.namespace(self._moved)
         self._columns = {name: i for i, (name, _) in enumerate(values)}  # of D's turns, the last
         self._table = xp.empty((MOST, len(values)), dtype="float64")
-        keep_row(xp.stack([value.astype("float64") for _, value in values]), self._table, Count(0, moved))
-
-    def _settings(self) -> tuple:
-        """All that the recording has taken for granted, to be compared."""
-        trainer = self.trainer
-        return (
-            trainer.steps,
-            precision(),
-            id(trainer.source),
-            id(trainer.recipe),
-            *((stream.key, stream.draw) for stream in self._streams),
-            *((id(module), _plain(module)) for module in self._modules),
-            *((id(optimizer), tuple(optimizer.steps), _plain(optimizer)) for optimizer in self._optimizers),
-            *((id(p), p.requires_grad) for o in self._optimizers for p in o.params),
-            *map(id, self._persistent()),
-        )
+        row = xp.empty(len(values), dtype="float64")
+        # One by one: CuPy's stack() of more than 8 sends their addresses from the host.
+        for i, (_, value) in enumerate(values):
+            row[i] = value
+        keep_row(row, self._table, Count(0, moved))
 
     def stands(self) -> bool:
         """Whether a replay still is the step: no setting, weight's array or count was changed by others."""
-        return self._settings() == self._seal
+        return sealed(self.trainer) == self._seal
 
     def run(self, count: int) -> list[dict[str, float]] | None:
         """Replay `count` steps, at most MOST, and give their rows of the history.
@@ -132,13 +125,13 @@ class Recorded:
         """
         trainer = self.trainer
         with self._maker.using(), arrays.use_device(trainer.device):
-            self._stage.fill(trainer.steps, count, self._done)
+            self._stage.fill(trainer.steps, count, self.done)
             for array, copy in self._state:
                 copy[...] = array
             with np.errstate(all="ignore"):  # cuda-sim's; what is not finite is found below
                 for _ in range(count):
                     self._maker.replay()
-            places = [(self._done + i) % MOST for i in range(count)]
+            places = [(self.done + i) % MOST for i in range(count)]
             found = arrays.to_numpy(self._table)[places]
             if not np.isfinite(found).all():
                 for array, copy in self._state:
@@ -152,7 +145,7 @@ class Recorded:
 
     def _advance(self, count: int) -> None:
         """What the host counts, as after `count` steps."""
-        self._done += count
+        self.done += count
         self.trainer.steps += count
         for stream, each in zip(self._streams, self._drawn, strict=True):
             for _ in range(count * each):
@@ -161,12 +154,7 @@ class Recorded:
             optimizer.steps = [n + count * more for n, more in zip(optimizer.steps, each, strict=True)]
             for p in optimizer.params:
                 p.changed()
-        self._seal = self._settings()
-
-
-def _plain(thing: Any) -> dict[str, Any]:
-    """The settings of a layer or optimiser: attributes that are numbers, names, or tuples of them."""
-    return {k: v for k, v in vars(thing).items() if isinstance(v, bool | int | float | str | tuple)}
+        self._seal = sealed(self.trainer)
 
 
 class _Stage:

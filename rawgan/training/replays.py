@@ -29,6 +29,7 @@ class Replays:
     def __init__(self, trainer: Trainer):
         self.trainer = trainer
         self._impossible = False
+        self._wait = WARM
         self._start()
 
     def _start(self) -> None:
@@ -40,8 +41,10 @@ class Replays:
     def rows(self, limit: int) -> Iterator[dict[str, float]]:
         """The rows of the next steps: one or more, at most `limit`."""
         if self._recorded is not None and not self._recorded.stands():
+            # A recording takes as long as several steps: where each is soon out of date, there are fewer.
+            self._wait = WARM if self._recorded.done >= MOST else 2 * self._wait
             self._start()
-        if self._recorded is None and self._warm >= WARM and not self._impossible:
+        if self._recorded is None and self._warm >= self._wait and not self._impossible:
             self._record()
         if self._recorded is None or MODE.get().watch is not None:
             yield self._eager()

@@ -1,11 +1,14 @@
 """Replayed steps are the steps of the trainer, bit for bit; what cannot be replayed is noticed."""
 
+import weakref
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from tiny_runs import assert_same, quick
 
 import rawgan
-from rawgan import nn, ops, recipes
+from rawgan import losses, nn, ops, optim, recipes, rng, schedules
 from rawgan.kernels.cuda import host, recording
 from rawgan.training import recorded, replays
 
@@ -37,7 +40,7 @@ def eagerly(monkeypatch, *given, **more):
 @pytest.mark.parametrize("recipe", recipes.names())
 def test_every_recipe_is_the_run_without_replays(recipe, made, monkeypatch):
     run = quick(recipe, **SIM)
-    assert [r._done for r in made] == [4]
+    assert [r.done for r in made] == [4]
     assert_same(run, eagerly(monkeypatch, recipe, **SIM))
 
 
@@ -60,7 +63,7 @@ def test_every_recipe_is_the_run_without_replays(recipe, made, monkeypatch):
 )
 def test_every_setting_is_the_run_without_replays(settings, made, monkeypatch):
     run = quick("mixture", **SIM, **settings)
-    assert [r._done for r in made] == [4]
+    assert [r.done for r in made] == [4]
     assert_same(run, eagerly(monkeypatch, "mixture", **SIM, **settings))
 
 
@@ -68,7 +71,7 @@ def test_more_steps_than_the_device_holds_rows_for(made, monkeypatch):
     monkeypatch.setattr(recorded, "MOST", 4)
     monkeypatch.setattr(replays, "MOST", 4)
     run = quick("mlp", **SIM | {"steps": 25}, batch_size=40)  # and over the ends of epochs
-    assert [r._done for r in made] == [23]
+    assert [r.done for r in made] == [23]
     assert_same(run, eagerly(monkeypatch, "mlp", **SIM | {"steps": 25}, batch_size=40))
 
 
@@ -79,10 +82,9 @@ def custom(*, generator=(), discriminator=()):
     return {"generator": G, "discriminator": D, "data": POINTS, "batch_size": 8, "noise": 4}
 
 
-def own(steps=8, callbacks=(), **networks):
-    return rawgan.train(
-        **custom(**networks), steps=steps, callbacks=callbacks, device="cuda-sim", progress=False
-    )
+def own(steps=8, callbacks=(), settings=None, **networks):
+    more = {"steps": steps, "callbacks": callbacks, "device": "cuda-sim", "progress": False}
+    return rawgan.train(**custom(**networks), **more, **(settings() if settings else {}))
 
 
 def own_eagerly(monkeypatch, *given, **more):
@@ -93,7 +95,7 @@ def own_eagerly(monkeypatch, *given, **more):
 
 def test_layers_that_keep_something_from_step_to_step(made, monkeypatch):
     run = own(generator=[nn.BatchNorm(8)], discriminator=[nn.Dropout(0.3)])
-    assert [r._done for r in made] == [6]
+    assert [r.done for r in made] == [6]
     assert_same(run, own_eagerly(monkeypatch, generator=[nn.BatchNorm(8)], discriminator=[nn.Dropout(0.3)]))
 
 
@@ -112,7 +114,7 @@ def test_networks_that_pool(made, monkeypatch):
         return rawgan.train(generator=G, discriminator=D, data=pictures, **settings)
 
     run = trained()
-    assert [r._done for r in made] == [4]
+    assert [r.done for r in made] == [4]
     monkeypatch.setattr(replays, "WARM", 1000)
     assert_same(run, trained())
 
@@ -125,6 +127,21 @@ CHANGES = {
     "weight in place": lambda run: run.generator[0].weight.copy_(0 * run.generator[0].weight.data),
     "frozen": lambda run: setattr(run.generator[0].weight, "requires_grad", False),
     "draws": lambda run: run.trainer.noise.next(),
+    "stream": lambda run: setattr(run.trainer, "noise", rng.Generator(7)),
+    "optimizer": lambda run: run.trainer.optimizers.update(
+        generator=optim.SGD(run.generator.parameters(), 0.1)
+    ),
+    "schedule": lambda run: setattr(
+        run.trainer.optimizers["generator"], "schedule", schedules.make("linear", 9)
+    ),
+    "objective": lambda run: setattr(run.trainer, "objective", losses.adversarial("hinge")),
+    "recipe": lambda run: run.trainer.recipe.clip_norm.update(generator=1e-4),
+    "average": lambda run: setattr(run.trainer.average, "decay", 0.1),
+    "a layer": lambda run: setattr(run.generator, "1", nn.Tanh()),
+    "its function": lambda run: setattr(run.generator[1], "forward", ops.tanh),
+    "a list": lambda run: run.discriminator[2].factors.append(3.0),
+    "a host's array": lambda run: run.discriminator[2].more.fill(2),
+    "NumPy's number": lambda run: setattr(run.discriminator[2], "last", np.float32(3)),
 }
 
 
@@ -134,10 +151,33 @@ def test_what_a_callback_changes_counts_from_the_next_step_on(change, made, monk
         if row["step"] == 5:
             CHANGES[change](run)
 
-    run = own(12, [callback], discriminator=[nn.Dropout(0.3)])
-    assert sum(r._done for r in made) > 6
-    assert len(made) == (1 if change == "weight in place" else 2)
-    assert_same(run, own_eagerly(monkeypatch, 12, [callback], discriminator=[nn.Dropout(0.3)]))
+    def trained(train, *given):
+        settings = lambda: {"average": 0.9, "clip_norm": {"generator": 1.0}}  # noqa: E731
+        return train(*given, 12, [callback], settings, discriminator=[nn.Dropout(0.3), Scaled()])
+
+    run = trained(own)
+    assert [r.done for r in made] == ([10] if change == "weight in place" else [3, 3])
+    assert_same(run, trained(own_eagerly, monkeypatch))
+
+
+class Scaled(nn.Module):
+    """Its factors lie where a user may keep them."""
+
+    def __init__(self):
+        super().__init__()
+        self.factors, self.more, self.last = [0.5, 2.0], np.ones(2), np.float32(1)
+
+    def forward(self, x):
+        return x * (float(np.prod(self.factors)) * float(self.more[0]) * float(self.last))
+
+
+def test_who_changes_something_at_every_step_has_few_recordings(made, monkeypatch):
+    def callback(run, row):
+        run.trainer.optimizers["generator"].lr *= 0.9
+
+    run = own(60, [callback])
+    assert [r.done for r in made] == [1, 1, 1, 1]
+    assert_same(run, own_eagerly(monkeypatch, 60, [callback]))
 
 
 class Counting(nn.Module):
@@ -162,9 +202,64 @@ class Sending(nn.Module):
         return x + rawgan.tensor(np.full(8, 0.5, np.float32))
 
 
+class Drawing(nn.Module):
+    def forward(self, x):
+        return x * float(rng.current().uniform((), device="cpu"))
+
+
+class Choosing(nn.Module):
+    def forward(self, x):
+        return x * float(1 + rng.current().integers(5))
+
+
+class Mixing(nn.Module):
+    def forward(self, x):
+        return x[rng.current().permutation(8)]
+
+
+class Appending(Counting):
+    """Its state is in a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = [1.0]
+
+    def forward(self, x):
+        self.calls.append(self.calls[-1] + 0.1)
+        return x * self.calls[-1]
+
+
+class Following(nn.Module):
+    """Its state is an array that is no buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean = 0.0
+
+    def forward(self, x):
+        self.mean = 0.5 * self.mean + 0.5 * x.data.mean()
+        return x + rawgan.Tensor(self.mean)
+
+
+class Textbook(nn.Module):
+    def forward(self, x):
+        with rawgan.use_kernels("reference"):
+            return ops.tanh(x)
+
+
 @pytest.mark.parametrize(
     ("layer", "why"),
-    [(Counting, "Counting changes an attribute"), (Reading, "read back"), (Sending, "from the host")],
+    [
+        (Counting, r"Counting\.calls changes"),
+        (Appending, r"Appending\.calls changes"),
+        (Following, r"Following\.mean changes"),
+        (Reading, "read back"),
+        (Sending, "from the host"),
+        (Drawing, "drawn on the host"),
+        (Choosing, "drawn on the host"),
+        (Mixing, "drawn on the host"),
+        (Textbook, "reference kernels"),
+    ],
 )
 def test_what_cannot_be_replayed_is_done_step_by_step(layer, why, made, monkeypatch):
     with pytest.warns(UserWarning, match=why):
@@ -199,8 +294,32 @@ def test_a_replay_reads_nothing_that_an_earlier_one_has_left(recipe, made, monke
 
     monkeypatch.setattr(recording.Recording, "replay", spoilt)
     run = quick(recipe, **SIM)
-    assert made[0]._done == 4
+    assert made[0].done == 4
     assert_same(run, eagerly(monkeypatch, recipe, **SIM))
+
+
+def test_nothing_outlives_a_recording_that_was_made_after_it(made, monkeypatch):
+    """On a GPU it would lie where the recorded step had something, and the next replay would write there."""
+    late, after, on_device, making = [], [False], host.on_device, recording.Recording.making
+
+    @contextmanager
+    def watched(self):
+        with making(self):
+            yield
+        after[0] = True
+
+    def note(value):
+        found = on_device(value)
+        if after[0] and isinstance(found, host.HostArray):
+            late.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(recording.Recording, "making", watched)
+    monkeypatch.setattr(host, "on_device", note)
+    run = quick("dcgan_mnist", **SIM | {"steps": 3})
+    assert run.steps == 3
+    assert late
+    assert [ref().shape for ref in late if ref() is not None] == []
 
 
 def arrays_in(value):
@@ -240,7 +359,7 @@ def test_the_host_waits_once_for_many_steps(made, monkeypatch):
     monkeypatch.setattr(host.HostArray, "get", lambda self: reads.append(self.shape) or get(self))
     monkeypatch.setattr(replays, "SECONDS", 1e9)
     run = quick("mixture", **SIM | {"steps": 42})
-    assert [r._done for r in made] == [40]
+    assert [r.done for r in made] == [40]
     eager = len(reads) - 1
     assert reads[-1] == (recorded.MOST, 6)
     assert eager == 2 * 6
