@@ -81,7 +81,7 @@ def test_replays_are_the_run_without_them(recipe, switch, monkeypatch):
     )
     settings = {"device": "cuda-sim", "steps": 6} | SWITCHES[switch]
     run = quick(recipe, **settings)
-    assert [r._done for r in made] == [4]
+    assert [r.done for r in made] == [4]
     monkeypatch.setattr(replays, "WARM", 1000)
     assert_same(run, quick(recipe, **settings))
 
