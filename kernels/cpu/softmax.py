@@ -56,15 +56,22 @@ def _largest(xs):
 
 
 @jit
-def _log_softmax(xs, ys):
-    most = _largest(xs)  # a NaN is found below, and spoils its row's sum
-    for i in range(ys.size):
-        value = xs[i] - most
+def _log_softmax(xs, ys, size):
+    """Of rows one after another; powers over all of them, for the last few of a row are not in vectors."""
+    powers = np.empty(xs.size, np.float32)
+    for row in range(0, xs.size, size):
+        x, y = xs[row : row + size], ys[row : row + size]
+        most = _largest(x)
+        for i in range(x.size):
+            y[i] = x[i] - most
+    for i in range(powers.size):
+        value = ys[i]
         power = exp(_least(value))
-        ys[i] = power if value == value else value
-    log = np.float32(np.log(_total(ys)))
-    for i in range(ys.size):
-        ys[i] = xs[i] - most - log
+        powers[i] = power if value == value else value  # NaN spoils its row's sum
+    for row in range(0, xs.size, size):
+        y, log = ys[row : row + size], np.float32(np.log(_total(powers[row : row + size])))
+        for i in range(y.size):
+            y[i] -= log
 
 
 @jit
@@ -81,13 +88,17 @@ def _part(number, place):
     """Some rows. Words: rows, how long each is, rows in a part, the addresses; one that is 0 for none."""
     words = arguments(place)
     rows, size, each = words[0], words[1], words[2]
-    for row in range(number * each, min(rows, (number + 1) * each)):
-        start = 4 * row * size
-        first, result = carray(floats(words[3] + start), (size,)), carray(floats(words[5] + start), (size,))
-        if words[4]:
-            _log_softmax_grad(first, carray(floats(words[4] + start), (size,)), result)
-        else:
-            _log_softmax(first, result)
+    start, last = number * each, min(rows, (number + 1) * each)
+    if not words[4]:
+        begin, count = 4 * start * size, (last - start) * size
+        _log_softmax(
+            carray(floats(words[3] + begin), (count,)), carray(floats(words[5] + begin), (count,)), size
+        )
+        return
+    for row in range(start, last):
+        begin = 4 * row * size
+        gys, ys = carray(floats(words[3] + begin), (size,)), carray(floats(words[4] + begin), (size,))
+        _log_softmax_grad(gys, ys, carray(floats(words[5] + begin), (size,)))
 
 
 @cache
