@@ -61,7 +61,7 @@ def train(
     out: the run directory, new or empty; None keeps everything in memory.
     resume: go on with the run in `out`; what is not given is taken from it, what is given must agree.
     callbacks: called after each step, before it is saved, as callback(run, row); one that returns True
-        ends the training.
+        ends the training. Gradients that one keeps are to be copied: on a GPU the next step writes into them.
     progress: show a progress bar.
     warnings: look for signs that training goes wrong (alarms.py); they are shown with the progress, kept in
         run.warnings, and written to warnings.txt.

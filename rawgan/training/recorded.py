@@ -17,7 +17,7 @@ from rawgan.kernels.cuda.count import Count
 from rawgan.kernels.cuda.history import keep_row
 from rawgan.kernels.errors import DeviceError
 from rawgan.training.game import Game
-from rawgan.training.seal import Attributes, modules, sealed
+from rawgan.training.seal import Attributes, counted, modules, sealed
 from rawgan.training.step import Trainer
 
 MOST = 50  # steps whose batches and rows of the history the device holds
@@ -48,7 +48,7 @@ class Recorded:
             held = [self._moved, *self._persistent()]
             self._state = [(array, arrays.namespace(array).empty_like(array)) for array in held]
             self._make()
-        self._seal = sealed(trainer)
+        self._seal, self._counted = sealed(trainer), counted(trainer)
 
     def _persistent(self) -> list[arrays.Array]:
         """What a step changes and the next one reads, the counts apart."""
@@ -116,7 +116,7 @@ class Recorded:
 
     def stands(self) -> bool:
         """Whether a replay still is the step: no setting, weight's array or count was changed by others."""
-        return sealed(self.trainer) == self._seal
+        return counted(self.trainer) == self._counted and sealed(self.trainer) == self._seal
 
     def run(self, count: int) -> list[dict[str, float]] | None:
         """Replay `count` steps, at most MOST, and give their rows of the history.
@@ -154,7 +154,7 @@ class Recorded:
             optimizer.steps = [n + count * more for n, more in zip(optimizer.steps, each, strict=True)]
             for p in optimizer.params:
                 p.changed()
-        self._seal = sealed(self.trainer)
+        self._counted = counted(self.trainer)
 
 
 class _Stage:

@@ -20,6 +20,9 @@ from rawgan.kernels.precision import precision
 from rawgan.nn import Module
 from rawgan.training.step import Trainer
 
+PLAIN = frozenset((bool, int, float, str, type(None)))
+GROWING = frozenset(("draw", "steps"))  # of random streams and optimisers, see `counted`
+IDLE = frozenset(("_label", "_made_with"))  # of layers: nothing is computed with them
 SMALL = 1024  # bytes of a host's array that are compared; of a larger one, only which it is
 
 
@@ -34,7 +37,7 @@ class Same:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Same) and other.value is self.value
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
 
 def taken(value: Any) -> Any:
@@ -45,7 +48,7 @@ def taken(value: Any) -> Any:
     False
     """
     kind = type(value)
-    if value is None or kind in (bool, int, float, str) or isinstance(value, np.generic):
+    if kind in PLAIN:
         return value
     if kind in (list, tuple):
         return kind, [taken(v) for v in value]
@@ -53,9 +56,14 @@ def taken(value: Any) -> Any:
         return kind, [(taken(k), taken(v)) for k, v in value.items()]
     if kind is np.ndarray and value.nbytes <= SMALL:
         return Same(value), value.dtype.str, value.shape, value.tobytes()
-    if isinstance(value, Tensor):
+    if kind is Tensor:
         return Same(value), Same(value._data), value.requires_grad
-    return Same(value)
+    return value if isinstance(value, np.generic) else Same(value)
+
+
+def attributes(thing: Any, but: frozenset[str]) -> Any:
+    """Those of an object, as they are now."""
+    return Same(thing), [(name, taken(value)) for name, value in vars(thing).items() if name not in but]
 
 
 def modules(trainer: Trainer) -> list[Module]:
@@ -64,21 +72,20 @@ def modules(trainer: Trainer) -> list[Module]:
 
 
 def sealed(trainer: Trainer) -> Any:
-    """All that decides what a step of the trainer does, the values of arrays on the device apart."""
-    parts = [
-        trainer.recipe,
-        trainer.objective,
-        trainer.noise,
-        trainer.layers,
-        trainer.average,
-        *trainer.optimizers.values(),
-        *modules(trainer),
-    ]
+    """All that decides what a step of the trainer does, apart from counts and the values of arrays there."""
+    parts = [trainer.recipe, trainer.objective, trainer.average, trainer.noise, trainer.layers]
+    parts += trainer.optimizers.values()
     return (
-        [trainer.steps, precision(), kernels.choice()],
-        Same(trainer.source),
-        [(Same(part), taken(vars(part))) for part in parts if part is not None],
+        [precision(), kernels.choice(), Same(trainer.source)],
+        [None if part is None else attributes(part, GROWING) for part in parts],
+        [attributes(module, IDLE) for module in modules(trainer)],
     )
+
+
+def counted(trainer: Trainer) -> Any:
+    """What every step counts: steps, draws, each parameter's updates."""
+    optimizers = trainer.optimizers.values()
+    return trainer.steps, trainer.noise.draw, trainer.layers.draw, [list(o.steps) for o in optimizers]
 
 
 class Attributes:
