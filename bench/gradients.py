@@ -2,21 +2,25 @@
 
     rawgan bench gradients dcgan_mnist --device cpu cuda
 
-All devices have the same weights and the same batch, and draw the same noise and masks from one seed. Both
+All devices have the same weights and the same batch, and draw the same noise and masks from one seed. All
 players' gradients are taken at these weights, with no update between, which would magnify the differences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 
-from rawgan import arrays, nn, rng
+from rawgan import arrays
 from rawgan.bench import document, steps
 from rawgan.bench.columns import find
 from rawgan.kernels.errors import ConfigError
+from rawgan.training.game import Game
+from rawgan.training.step import Trainer
 
 FLOOR = 1e-4  # of all of a player's gradients: a smaller one is held against this
 NOT_FINITE = 1e300  # stands for a difference that is no number
@@ -59,22 +63,46 @@ def worst(found: dict[str, Any]) -> str:
     return f"{row['name']} {row['case']} differs most: {max(row['differences'].values()):.1e}"
 
 
+class _Taking(Game):
+    """A step in which every player's gradients are kept, and nobody is updated."""
+
+    def __init__(self, ours: Trainer):
+        super().__init__(ours, ours.real_batch, lambda turn, player, values: None)
+        self.values: dict[str, Any] = {}
+        self.gradients: dict[str, dict[str, Any]] = {}
+
+    def noise(self) -> Any:
+        z = super().noise()
+        self.values["noise"] = _host(z)
+        return z
+
+    def generate(self) -> Any:
+        fake = super().generate()
+        self.values["G's output"] = _host(fake.data)
+        return fake
+
+    def update(self, player: str, terms: Mapping[str, Any]) -> None:
+        self.trainer.optimizers[player].zero_grad()
+        reduce(add, terms.values()).backward()
+        self.gradients[player] = {
+            f"{name}.{key}": _host(p.grad)
+            for name in self.recipe.players[player]
+            for key, p in self.networks[name].named_parameters()
+            if p.grad is not None
+        }
+        self._next()
+
+
 def _taken(recipe: str, batch: int | None, device: str, start: tuple) -> dict[str, tuple]:
     """Name -> (what it is, the least norm that it is held against, the values as NumPy's float64)."""
     ours = steps.trainer(recipe, batch, device=device)
     ours.restore(*start)
-    G, D = ours.generator, ours.discriminator
-    with arrays.use_device(ours.device), rng.use_generator(ours.layers):
-        z = ours.noise.normal((ours.recipe.batch_size, ours.recipe.noise))
-        fake = G(z)
-        ours.objective.discriminator(D(ours.real_batch(0)), D(fake.detach())).backward()
-        with nn.frozen(D):
-            ours.objective.generator(D(fake)).backward()
-    out = {"noise": ("value", 0.0, _host(z)), "G's output": ("value", 0.0, _host(fake.data))}
-    for player, network in (("generator", G), ("discriminator", D)):
-        gradients = {name: _host(p.grad) for name, p in network.named_parameters()}
+    game = _Taking(ours)
+    ours.play(game)
+    out = {name: ("value", 0.0, value) for name, value in game.values.items()}
+    for gradients in game.gradients.values():
         least = FLOOR * float(np.sqrt(sum(np.sum(g * g) for g in gradients.values())))
-        out |= {f"{player}.{name}": ("gradient", least, g) for name, g in gradients.items()}
+        out |= {name: ("gradient", least, g) for name, g in gradients.items()}
     return out
 
 

@@ -47,7 +47,7 @@ def settle() -> None:
     torch.backends.cudnn.benchmark = True  # cuDNN looks for what suits the sizes, once
 
 
-def settings() -> dict[str, bool]:
+def settings() -> dict[str, Any]:
     """How PyTorch computes now, for the document."""
     return {
         "backends.cuda.matmul.allow_tf32": torch.backends.cuda.matmul.allow_tf32,

@@ -120,7 +120,8 @@ def _cupy(device: str) -> Work:
     def awaited(call: Callable[[], Any]) -> Callable[[], None]:
         def run() -> None:
             call()
-            wait()
+            if wait:
+                wait()
 
         return run
 

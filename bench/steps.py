@@ -127,7 +127,7 @@ def trainer(
     """
     recipe = recipes.make(name)
     changes: dict[str, Any] = {"batch_size": batch} if batch else {}
-    if recipe.for_player("clip_norm_each", "generator") is None:
+    if "generator" in recipe.players and recipe.for_player("clip_norm_each", "generator") is None:
         changes["clip_norm"] = {"generator": 1.0}
     if width != 1:
         field = next(f.name for f in dataclasses.fields(recipe) if f.name in ("width", "hidden"))
@@ -149,7 +149,8 @@ def trainer(
 
 def plain_step(ours: Trainer) -> Callable[[], tuple[float, float]]:
     """The step as a user writes it; returns D's and G's loss."""
-    recipe, G, D = ours.recipe, ours.generator, ours.discriminator
+    recipe: Any = ours.recipe  # of an adversarial game
+    G, D = ours.generator, ours.discriminator
     g_adam, d_adam = (ours.optimizers[player] for player in ("generator", "discriminator"))
     objective = losses.adversarial(recipe.objective, recipe.probabilities)
     limit, each = (recipe.for_player(key, "generator") for key in ("clip_norm", "clip_norm_each"))

@@ -78,7 +78,8 @@ def step(ours: Trainer, compiled: bool = False) -> Callable[[], tuple[torch.Tens
     none of them outlives its own, as the losses are computed outside.
     """
     rivals.settle()
-    recipe, device = ours.recipe, ours.device
+    recipe: Any = ours.recipe  # of an adversarial game
+    device = ours.device
     G, D = (twin(network).to(device) for network in (ours.generator, ours.discriminator))
     rates = [recipe.for_player("learning_rate", player) or 0.0 for player in ("generator", "discriminator")]
     adams = [

@@ -321,8 +321,8 @@ def _suggested(trial: Any, key: str, values: Any) -> Any:
     return trial.suggest_float(key, low, high, log=log)
 
 
-def _measured(metric: Any, run: Run, samples: int) -> float:
-    if callable(metric):
+def _measured(metric: str | Callable[[Run], float], run: Run, samples: int) -> float:
+    if not isinstance(metric, str):
         return float(metric(run))
     from rawgan.evaluation import evaluate
 

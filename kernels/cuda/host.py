@@ -155,7 +155,7 @@ READING = (np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.compress, np.e
 def asarray(value: Any, dtype: Any = None) -> HostArray:
     """The device's own array, or a copy there of the host's."""
     if isinstance(value, HostArray):
-        return value if dtype is None or value.dtype == dtype else value.astype(dtype)
+        return value if dtype is None or value.dtype == dtype else on_device(value.astype(dtype))
     recording.refuse("values are copied from the host")
     return on_device(np.array(value, dtype))
 

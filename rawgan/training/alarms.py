@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rawgan import arrays, rng
+from rawgan.data import Mixture
 from rawgan.engine import switch
 from rawgan.losses import OBJECTIVES
 
@@ -154,9 +155,8 @@ class Alarms:
         trainer = self.run.trainer
         if trainer.steps < SETTLED:
             return None
-        centres, sigma = (getattr(trainer.source, name, None) for name in ("centres", "sigma"))
-        if centres is not None:
-            return self._missing(np.asarray(centres), float(sigma))
+        if isinstance(trainer.source, Mixture):
+            return self._missing(trainer.source.centres, trainer.source.sigma)
         if self._real is None:
             batch = trainer.source.batch_for(0, min(SAMPLES, trainer.recipe.batch_size), 0)
             self._real = _spread(np.asarray(batch, np.float64).reshape(len(batch), -1))

@@ -69,7 +69,7 @@ class Game:
 
     def packed(self, items: Any) -> Any:
         """What D judges at once: `pack` consecutive items, their channels one after another."""
-        pack, shape = self.recipe.pack, tuple(items.shape)
+        pack, shape = getattr(self.recipe, "pack", 1), tuple(items.shape)
         if pack == 1:
             return items
         return reshape(items, (shape[0] // pack, pack * shape[1], *shape[2:]))
@@ -83,7 +83,7 @@ class Game:
                 f"the discriminator makes {outputs.shape} of {items.shape}, not one number for each item, "
                 f"{(len(items), 1)}; end it with nn.Flatten(), nn.Dense(..., 1)"
             )
-        if column is not None:
+        if column is not None and self.objective is not None:
             self.verdicts.append(outputs.data)
             self._told[column] = self.objective.verdict(outputs)
         return outputs
