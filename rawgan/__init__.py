@@ -30,6 +30,7 @@ _HOME = {  # public name -> the module that defines it
     "use_precision": "kernels",
     "gradcheck": "differences",
     "evaluate": "evaluation",
+    "tune": "tuning",
     "train": "training",
     "load": "training",
     "Run": "training",

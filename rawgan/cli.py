@@ -71,6 +71,7 @@ def train(
     sample_every: int | None = None,
     data_dir: Path | None = None,
     quiet: Annotated[bool, Parameter(negative="")] = False,
+    warnings: bool = True,
     **settings: Annotated[str, Parameter(group=SETTINGS)],
 ) -> None:
     """Train a GAN.
@@ -108,7 +109,10 @@ def train(
     data_dir:
         The folder with the dataset's files (or set RAWGAN_DATA).
     quiet:
-        No progress bar.
+        No progress bar, and no word of what goes wrong but in warnings.txt.
+    warnings:
+        Look for signs that training goes wrong: a D that has won, gradients that vanish or explode, dead
+        units, collapse.
     """
     given: dict[str, Any] = {
         "batch_size": batch_size,
@@ -134,6 +138,7 @@ def train(
         sample_every=sample_every,
         data_dir=data_dir,
         progress=not quiet,
+        warnings=warnings,
         **given,
     )
     if run.stopped == "interrupted" and quiet:  # else the progress bar has said so
@@ -291,6 +296,62 @@ def train_classifier(
     made = classifiers.train_classifier(data, epochs, seed, device, data_dir, progress=not quiet)
     print(f"{data}: {classifiers.describe_accuracy(made.facts)}")
     print(classifiers.cache_path(data))
+
+
+@app.command
+def tune(
+    recipe: str,
+    /,
+    *,
+    metric: str,
+    trials: int = 20,
+    workers: int = 1,
+    out: Path = Path("tuning"),
+    storage: str | None = None,
+    samples: int = 2000,
+    seed: int = 0,
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+    **settings: Annotated[str, Parameter(group=SETTINGS)],
+) -> None:
+    """Choose a recipe's learning rate, batch size and thresholds by trial; needs rawgan[tune].
+
+    Parameters
+    ----------
+    recipe:
+        As for rawgan train.
+    metric:
+        frechet_distance, kernel_inception_distance, inception_score, precision, recall, density, coverage,
+        classes_covered, modes_covered, total_variation.
+    trials:
+        How many in all, those of earlier calls with the same folder included.
+    workers:
+        Processes.
+    out:
+        The folder of the trials' runs.
+    storage:
+        Optuna's URL, for several machines; by default a SQLite file in the folder.
+    samples:
+        What the metric is judged on.
+    seed:
+        Of the trials and of every run.
+    quiet:
+        Nothing but the result.
+    settings:
+        Of every trial, such as --steps 2000 or --data mnist; what is given is not tried.
+    """
+    from rawgan import tuning
+
+    given: dict[str, Any] = {name.replace("-", "_"): _value(text) for name, text in settings.items()}
+    more: dict[str, Any] = {
+        "workers": workers,
+        "out": out,
+        "storage": storage,
+        "samples": samples,
+        "seed": seed,
+    }
+    found = tuning.tune(recipe, metric=metric, trials=trials, progress=not quiet, **more, **given)
+    if quiet:
+        print(found)
 
 
 @app.command
