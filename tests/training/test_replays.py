@@ -368,7 +368,7 @@ def test_the_host_waits_once_for_many_steps(made, monkeypatch):
 
 NODES = {  # of the graph of a step
     "mlp": 100,
-    "dense_conv": 205,
+    "dense_conv": 295,
     "dcgan_mnist": 195,
     "dcgan_cifar10": 225,
     "encoder_gan": 235,
