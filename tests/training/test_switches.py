@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tiny_runs import assert_same, outcome, quick, resume, skip_plots, stop_at
 
+import rawgan
 from rawgan import nn, recipes
 from rawgan.kernels.cuda import host
 from rawgan.training import recorded, replays
@@ -103,6 +104,7 @@ def linear(shape=(2,), seed=0, **settings):
     """A trainer whose D is one dense layer."""
     recipe = recipes.make("custom", **({"batch_size": 8, "noise": 4} | settings))
     rng = np.random.default_rng(seed)
+    rawgan.manual_seed(seed)
     size = int(np.prod(shape))
     networks = {
         "generator": nn.Sequential(nn.Dense(4, size), nn.Reshape(shape)),
@@ -165,9 +167,7 @@ def test_l2_is_of_each_players_parameters(monkeypatch):
     assert close(row["d_loss"], fake.mean() - real.mean() + row["d_l2"])
     assert close(row["g_loss"], -again.mean())
     assert "g_l2" not in row
-    assert tuple(row) == tuple(recipes.make("custom", **settings).columns()) or set(row) == set(
-        recipes.make("custom", **settings).columns()
-    )
+    assert set(row) == set(recipes.make("custom", **settings).columns())
 
 
 def test_smoothed_labels_are_of_the_real_data_alone(monkeypatch):
@@ -226,7 +226,6 @@ def test_d_is_built_for_a_pack(recipe):
 
 def test_weights_are_cut_after_ds_updates_alone():
     trainer = linear(weight_clip=0.05, learning_rate=0.5)
-    g = [p.data.copy() for p in trainer.generator.parameters()]
     seen = []
     for player, optimizer in trainer.optimizers.items():
         own = optimizer.step
@@ -240,6 +239,6 @@ def test_weights_are_cut_after_ds_updates_alone():
         trainer.step()
     assert [s[0] for s in seen] == ["discriminator", "generator"] * 3
     for player, largest in seen:  # D's update goes out of the bounds, and at G's turn it is back
-        assert (largest > 0.3) == (player == "discriminator")
+        assert (largest > 0.06) == (player == "discriminator")
         assert player == "discriminator" or largest <= np.float32(0.05)
-    assert max(np.abs(p.data).max() for p in trainer.generator.parameters()) > 0.5 > 0 * len(g)
+    assert max(np.abs(p.data).max() for p in trainer.generator.parameters()) > 0.5
