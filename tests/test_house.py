@@ -37,6 +37,7 @@ ROOMS = [
     "training",
     "metrics",
     "evaluation",
+    "tuning",
     "bench",
     "cli",
     "__main__",

@@ -65,7 +65,9 @@ class Alarms:
         if not self._rows:
             return []
         norms = [name for name in self._rows[-1] if name.endswith("grad_norm")]
-        self._first = self._first or {name: self._median(name) for name in norms}
+        if not self._first:  # of the run, though this be a resumed one
+            begun = self.run.history
+            self._first = {name: float(np.median(begun[name][:WINDOW])) for name in norms}
         checks: dict[str, Callable[[], str | None]] = {
             "won": self._won,
             "exploding": lambda: self._gradients(norms, exploding=True),

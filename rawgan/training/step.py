@@ -62,6 +62,8 @@ class Trainer:
         self.layers = root.spawn("layers")  # what dropout draws from
         self.data_key = root.spawn("data").key
         self.steps = 0
+        modules = (module for network in self.networks.values() for _, module in network.named_modules())
+        self._with_buffers = [module for module in modules if module._buffers]
 
     @property
     def generator(self) -> nn.Module:
@@ -78,6 +80,7 @@ class Trainer:
         """
         row: dict[str, float] = {}
         begin = self.noise.state(), self.layers.state()
+        statistics = [(module, dict(module._buffers)) for module in self._with_buffers]
 
         def check(turn: int, player: str, values: dict[str, arrays.Array]) -> None:
             numbers = {name: arrays.to_numpy(value).item() for name, value in values.items()}
@@ -99,9 +102,13 @@ class Trainer:
             self.noise.set_state(begin[0])
             self.layers.set_state(begin[1])
             search = Search(self, self._batch, turn)
-            raise anomaly.error(
+            error = anomaly.error(
                 self.steps + 1, player, numbers, lambda: self.play(search, search.look), hint
-            ) from None
+            )
+            for module, buffers in statistics:  # of a batch that counts no more
+                for name, value in buffers.items():
+                    module.buffer(name, value)
+            raise error from None
         self.steps += 1
         return {"step": self.steps, **row}
 

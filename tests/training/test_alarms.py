@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny_runs import assert_same, quick, skip_plots
+from tiny_runs import assert_same, quick, resume, skip_plots
 
 import rawgan
 from rawgan import nn
@@ -21,10 +21,7 @@ def looking_at(run, **row):
     """Alarms of a run that has seen a hundred such rows."""
     made = Alarms(run)
     healthy = {"d_real": 0.6, "d_fake": 0.4, "d_grad_norm": 0.5, "g_grad_norm": 0.5}
-    for _ in range(alarms.WINDOW):
-        made.add(healthy)
-    made.look()
-    made._quiet_until.clear()
+    made._first = {name: healthy[name] for name in ("d_grad_norm", "g_grad_norm")}
     for _ in range(alarms.WINDOW):
         made.add(healthy | row)
     return made
@@ -168,3 +165,11 @@ def test_a_run_that_goes_on_keeps_the_warnings_before(tmp_path):
     assert lines[0] == "note of mine"
     assert lines[1 : 1 + len(first.splitlines())] == first.splitlines()
     assert not any(line.startswith("9999") for line in lines)
+
+
+def test_the_first_steps_are_those_of_the_run_though_it_be_resumed(tmp_path):
+    quick("mlp", steps=4, out=tmp_path / "run", callbacks=[lambda run, row: row["step"] == 2])
+    made = Alarms(resume(tmp_path / "run"))
+    made.add({"d_real": 0.6, "d_fake": 0.4, "d_grad_norm": 0.5, "g_grad_norm": 0.5})
+    made.look()
+    assert made._first["g_grad_norm"] == np.median(made.run.history["g_grad_norm"])
