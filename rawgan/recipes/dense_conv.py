@@ -4,7 +4,7 @@ Networks: G dense 128-256-512-1024-7·7·256, as 256 maps of 7x7, then transpose
 to 128 channels and to the picture, BatchNorm and LeakyReLU(0.2) after each but the last, tanh at the end.
 D 4x4 convolutions of stride 2 to 32, 64 and 128 channels, LeakyReLU(0.2) after each, then dense to 1.
 Cross-entropy from logits, G's non-saturating; Adam with learning rate 2e-4 and β₁ = 0.5, batches of 128.
-Weights after Glorot, biases 0, as the article's library draws them.
+Weights after Glorot, biases 0, as the article's library draws them; none before a BatchNorm, which undoes it.
 
 The article speaks of batch normalisation in both networks and its code has none. Here G has it throughout, D
 not at all: with it after the maps of 7x7 alone, noise was lost in the dense layers, and all samples were one
@@ -56,14 +56,14 @@ class DenseConv(Adversarial):
         widths = (self.noise, 4 * c, 8 * c, 16 * c, 32 * c)
         path: list[nn.Module] = []
         for inputs, outputs in itertools.pairwise(widths):
-            path += [nn.Dense(inputs, outputs), nn.BatchNorm(outputs), nn.LeakyReLU(0.2)]
+            path += [nn.Dense(inputs, outputs, bias=False), nn.BatchNorm(outputs), nn.LeakyReLU(0.2)]
         generator = nn.Sequential(
             *path,
-            nn.Dense(32 * c, 8 * c * h * w),
+            nn.Dense(32 * c, 8 * c * h * w, bias=False),
             nn.Reshape((8 * c, h, w)),
             nn.BatchNorm(8 * c),
             nn.LeakyReLU(0.2),
-            nn.ConvTranspose2d(8 * c, 4 * c, 4, stride=2, padding=1),
+            nn.ConvTranspose2d(8 * c, 4 * c, 4, stride=2, padding=1, bias=False),
             nn.BatchNorm(4 * c),
             nn.LeakyReLU(0.2),
             nn.ConvTranspose2d(4 * c, channels, 4, stride=2, padding=1),
