@@ -91,7 +91,7 @@ SMALL = {
     },
     "mixture": {"hidden": 24, "clip_value": {"generator": 0.02, "discriminator": 0.05}},
 }
-assert set(SHAPES) == set(SMALL) == set(recipes.RECIPES)
+assert set(SHAPES) == set(SMALL) < set(recipes.RECIPES)  # plain games, of which there is a twin here
 every_recipe = pytest.mark.parametrize("name", SMALL)
 
 
