@@ -60,7 +60,11 @@ def roofline(document: Document) -> Any:
     axes.set(xlabel="operations per byte, by the contract", ylabel="Gflop/s, operations by the definition")
     axes.set_title(f"{main}: {paper.machine(document)}", loc="left", fontsize=10)
     paper.plain(axes)
-    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+    entries = len(axes.get_legend_handles_labels()[0])
+    spacing = min(0.5, 15 / entries)  # of many kernels the lines stand closer
+    figure.legend(
+        loc="outside right upper", frameon=False, fontsize=9 if entries <= 28 else 7.5, labelspacing=spacing
+    )
     return figure
 
 
