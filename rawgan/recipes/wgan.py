@@ -20,7 +20,10 @@ from rawgan.recipes.dcgan_mnist import DcganMnist
 
 @dataclass(frozen=True, kw_only=True)
 class Wgan(DcganMnist):
-    """width: channels before G's last layer and after the critic's first. slope: LeakyReLU's."""
+    """width: channels before G's last layer and after the critic's first. slope: LeakyReLU's.
+
+    dropout: the critic's, of which the paper has none.
+    """
 
     name: ClassVar[str] = "wgan"
 
@@ -36,11 +39,14 @@ class Wgan(DcganMnist):
     def networks(self, shape: tuple[int, ...]) -> dict[str, nn.Module]:
         channels, height, width = picture_size(self.name, shape, 4)
         c = self.width
+        dropouts = [nn.Dropout(self.dropout) for _ in range(2)] if self.dropout else []
         critic = nn.Sequential(
             nn.Conv2d(self.pack * channels, c, 5, stride=2, padding=2),
             nn.LeakyReLU(self.slope),
+            *dropouts[:1],
             nn.Conv2d(c, 2 * c, 5, stride=2, padding=2),
             nn.LeakyReLU(self.slope),
+            *dropouts[1:],
             nn.Flatten(),
             nn.Dense(2 * c * (height // 4) * (width // 4), 1),
         )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rawgan
-from rawgan import data, recipes
+from rawgan import data, nn, recipes
 from rawgan.kernels.errors import ConfigError
 from rawgan.losses import OBJECTIVES
 from rawgan.recipes import Adversarial, Custom, Recipe
@@ -180,6 +180,15 @@ def test_settings_that_do_not_go_together():
 def test_wrong_settings_of_single_recipes(name, key, value):
     with pytest.raises(ConfigError, match=f"{name}: {key}"):
         recipes.make(name, **{key: value})
+
+
+@pytest.mark.parametrize("name", ["dcgan_mnist", "dcgan_cifar10", "wgan", "wgan_gp"])
+def test_dropout_is_the_discriminators(name):
+    shape = (3, 32, 32) if name == "dcgan_cifar10" else (1, 28, 28)
+    judge = recipes.make(name, dropout=0.25, width=2).networks(shape)["discriminator"]
+    shares = [layer.p for layer in judge if isinstance(layer, nn.Dropout)]
+    assert len(shares) >= 2
+    assert set(shares) == {0.25}
 
 
 def test_settings_by_player():
