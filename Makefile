@@ -11,7 +11,7 @@ demo: .venv/installed
 	$(BIN)/rawgan train mlp --data digits --epochs 300 --batch-size 64 --learning-rate 1e-3 --objective non_saturating
 
 test: .venv/installed-test
-	$(PYTEST) -m "not slow and not torch and not dev and not nvrtc and not gpu"
+	$(PYTEST) -m "not slow and not torch and not dev and not browser and not nvrtc and not gpu"
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -22,7 +22,7 @@ check: .venv/installed-dev
 	cp pyproject.toml build/wheel
 	cd build/wheel && ../../$(BIN)/pyright --pythonpath ../../$(BIN)/python
 	cd build && PYTHONPATH=wheel ../$(BIN)/python -P -m rawgan train mlp --steps 20 --quiet --out run
-	$(PYTEST) -m "slow or torch or dev"
+	$(PYTEST) -m "slow or torch or dev or browser"
 
 cuda: .venv-cuda/installed
 	.venv-cuda/bin/python -m pytest -q -n 2 -m nvrtc
