@@ -11,6 +11,7 @@ from PIL import Image
 
 import rawgan
 from rawgan import cli, data, losses, recipes
+from rawgan.cli import making
 from rawgan.training import pictures
 
 QUICK = ("--steps=3", "--batch-size=8", "--hidden=4", "--noise=4", "--device=cpu", "--quiet")
@@ -145,7 +146,7 @@ def test_a_failure_is_one_line_and_status_1(command, message, rawgan_says, tmp_p
 
 
 def test_a_fault_of_the_program_itself_is_not_hidden(rawgan_says, monkeypatch):
-    monkeypatch.setattr(cli, "_free_folder", lambda name: 1 / 0)
+    monkeypatch.setattr(making, "_free_folder", lambda name: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main(["train", "mlp"])
 
@@ -154,7 +155,7 @@ def test_two_interrupts_are_status_130(rawgan_says, monkeypatch):
     def interrupted(name):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_free_folder", interrupted)
+    monkeypatch.setattr(making, "_free_folder", interrupted)
     assert rawgan_says("train", "mlp") == (130, "", "rawgan: broken off; what was saved is kept\n")
 
 
