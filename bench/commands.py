@@ -17,6 +17,7 @@ app = App(
 _many = Parameter(consume_multiple=True, negative="")
 Torch = Annotated[list[Literal["torch"]] | None, _many]
 Names = Annotated[list[str] | None, _many]
+Numbers = Annotated[list[int] | None, _many]
 Rivals = Annotated[list[Literal["torch", "torch.compile"]] | None, _many]
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -209,6 +210,48 @@ def tape(*, seconds: float = 0.5, json: Path | None = None) -> None:
     from rawgan.bench import tape as bench
 
     _measure(lambda: bench.run(seconds), None, None, seconds, json)
+
+
+@app.command
+def ring(
+    *,
+    against: Torch = None,
+    seeds: Numbers = None,
+    pack: Numbers = None,
+    only: Names = None,
+    steps: int | None = None,
+    threads: int | None = None,
+    seconds: float = 10.0,
+    json: Path | None = None,
+) -> None:
+    """Train the ring of 8 Gaussians by a known protocol over several seeds, and judge the samples.
+
+    Parameters
+    ----------
+    against:
+        torch adds PyTorch, from the same weights on the same data.
+    seeds:
+        By default 0 1 2 3 4.
+    pack:
+        How many points D judges together (PacGAN); by default 1 and 2, a row each.
+    only:
+        quality, speed.
+    steps:
+        Of training, in place of the protocol's 10,000.
+    threads:
+        Of the CPU kernels, BLAS and PyTorch; by default one for each processor.
+    seconds:
+        For each column of a row's timing.
+    json:
+        Write the results to this file, for compare.
+    """
+    from rawgan.bench import ring as bench
+    from rawgan.bench import tables
+
+    given = {"seeds": seeds, "packs": pack, "length": steps}
+    more = {key: value for key, value in given.items() if value} | {"show": tables.following}
+    rest = {"only": only or (), "seconds": seconds, **more}
+    _measure(lambda: bench.run(against or (), **rest), threads, None, seconds, json)
 
 
 @app.command

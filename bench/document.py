@@ -8,7 +8,9 @@
                "times": {"cpu": {"median_ms": ..., "low_ms": ..., "high_ms": ..., "timings": ...}},
                "missing": {"torch": "why this one cell is blank"}}]}
 
-`main` is this project's own column, the one that `compare` and `plot` are about.
+A row of trainings has `figures` too, {"torch": {"modes": [8, 7, 8]}}, a value for each seed, or `curves`,
+{"generator": {"x": [...], "median": [...], "low": [...], "high": [...]}}. `main` is this project's own
+column, the one that `compare` and `plot` are about.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ from rawgan.kernels.errors import DataError
 from rawgan.training.files import write_whole
 
 FORMAT = 1
-WHATS = ("kernels", "train-step", "profile", "growth", "tape", "gradients")
+WHATS = ("kernels", "train-step", "profile", "growth", "tape", "gradients", "ring", "norms", "warnings")
 RIVALS = ("torch", "torch.compile")
+CURVE = ("x", "median", "low", "high")
 
 
 def make(what: str, rows: list[dict[str, Any]], columns: list[str], main: str, **more: Any) -> dict[str, Any]:
@@ -188,7 +191,26 @@ def _fault(found: Any) -> str | None:
             for side, m in memory.items()
         ):
             return f"row {number} has a memory that is not a number"
+        if not _series(row.get("figures", {})):
+            return f"row {number} has figures that are not lists of numbers"
+        if not _series(row.get("curves", {}), CURVE):
+            return f"row {number} has a curve that is not lists of numbers, as many of each"
     return None
+
+
+def _series(groups: Any, keys: tuple[str, ...] = ()) -> bool:
+    """Whether it is lists of numbers from 0 on in groups by name; keys: each group's, of lists alike long."""
+    if not isinstance(groups, dict) or not all(isinstance(group, dict) for group in groups.values()):
+        return False
+    for name, group in groups.items():
+        lists = list(group.values())
+        if not _plain(name) or not all(map(_plain, group)):
+            return False
+        if not all(isinstance(v, list) and all(_positive(n, least=0) for n in v) for v in lists):
+            return False
+        if keys and (tuple(group) != keys or len({len(v) for v in lists}) > 1):
+            return False
+    return True
 
 
 def _plain(text: Any) -> bool:

@@ -151,5 +151,8 @@ PICTURES: dict[str, dict[str, Callable[[Document], Any]]] = {
     "growth": {"curves": growth},
     "profile": {"bars": one_bar_a_row},
     "tape": {"bars": one_bar_a_row},
+    "norms": {},
     "gradients": {},
+    "ring": {},
+    "warnings": {"bars": one_bar_a_row},
 }

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from rawgan import arrays, data, losses, nn, optim, recipes, rng
+from rawgan import arrays, data, losses, nn, ops, optim, recipes, rng
 from rawgan.bench import document, memory, roofs, timing
 from rawgan.bench.columns import Column, find
 from rawgan.kernels.checks import conv_output_size, conv_transpose_output_size
@@ -157,12 +157,19 @@ def plain_step(ours: Trainer) -> Callable[[], tuple[float, float]]:
     noise = rng.Generator(0)
     number = 0
 
+    def packed(items: Any) -> Any:
+        """`pack` consecutive items as one, channel after channel."""
+        pack, shape = recipe.pack, items.shape
+        if pack == 1:
+            return items
+        return ops.reshape(items, (shape[0] // pack, pack * shape[1], *shape[2:]))
+
     def step() -> tuple[float, float]:
         nonlocal number
         with arrays.use_device(ours.device):
-            real = ours.real_batch(number)
+            real = packed(ours.real_batch(number))
             number += 1
-            fake = G(noise.normal((recipe.batch_size, recipe.noise)))
+            fake = packed(G(noise.normal((recipe.batch_size, recipe.noise))))
             d_adam.zero_grad()
             d_loss = objective.discriminator(D(real), D(fake.detach()))
             d_loss.backward()

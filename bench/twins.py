@@ -69,8 +69,18 @@ def call(ours: Trainer, compiled: bool = False) -> timing.Call:
     return timing.Call(train, None if ours.device == "cpu" else partial(torch.cuda.synchronize, ours.device))
 
 
-def step(ours: Trainer, compiled: bool = False) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
+def players(ours: Trainer) -> tuple[tn.Sequential, tn.Sequential]:
+    """G and D with the weights that those of `ours` have now."""
+    G, D = (twin(network).to(ours.device) for network in (ours.generator, ours.discriminator))
+    return G, D
+
+
+def step(
+    ours: Trainer, compiled: bool = False, networks: tuple[tn.Sequential, tn.Sequential] | None = None
+) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
     """PyTorch's step for the networks, data and settings of `ours`; returns D's and G's loss.
+
+    networks: G and D, by default new ones, `players(ours)`.
 
     D's parameters want no gradient while G is updated, so that none is computed. `compiled` puts both
     networks through torch.compile. On a GPU the data lie there, Adam is the fused one, no step waits for the
@@ -80,14 +90,15 @@ def step(ours: Trainer, compiled: bool = False) -> Callable[[], tuple[torch.Tens
     rivals.settle()
     recipe: Any = ours.recipe  # of an adversarial game
     device = ours.device
-    G, D = (twin(network).to(device) for network in (ours.generator, ours.discriminator))
+    G, D = networks or players(ours)
     rates = [recipe.for_player("learning_rate", player) or 0.0 for player in ("generator", "discriminator")]
     adams = [
         torch.optim.Adam(network.parameters(), rate, betas=recipe.betas, fused=device != "cpu" or None)
         for network, rate in zip((G, D), rates, strict=True)
     ]
     bce = F.binary_cross_entropy if recipe.probabilities else F.binary_cross_entropy_with_logits
-    one, zero = (f(recipe.batch_size, 1, device=device) for f in (torch.ones, torch.zeros))
+    verdicts = recipe.batch_size // recipe.pack
+    one, zero = (f(verdicts, 1, device=device) for f in (torch.ones, torch.zeros))
     saturating = recipe.objective == "saturating"
     limit, each = (recipe.for_player(key, "generator") for key in ("clip_norm", "clip_norm_each"))
     mode = "default" if device == "cpu" else "reduce-overhead"  # the latter by CUDA graphs
@@ -95,13 +106,17 @@ def step(ours: Trainer, compiled: bool = False) -> Callable[[], tuple[torch.Tens
     batch = _batches(ours)
     number = 0
 
+    def packed(items: torch.Tensor) -> torch.Tensor:
+        """`pack` consecutive items as one, channel after channel."""
+        return items.unflatten(0, (verdicts, recipe.pack)).flatten(1, 2) if recipe.pack > 1 else items
+
     def train() -> tuple[torch.Tensor, torch.Tensor]:
         nonlocal number
         if compiled and device != "cpu":
             torch.compiler.cudagraph_mark_step_begin()
-        real = batch(number)
+        real = packed(batch(number))
         number += 1
-        fake = make(torch.randn(recipe.batch_size, recipe.noise, device=device))
+        fake = packed(make(torch.randn(recipe.batch_size, recipe.noise, device=device)))
         adams[1].zero_grad()
         d_loss = bce(judge(real), one) + bce(judge(fake.detach()), zero)
         d_loss.backward()
