@@ -7,13 +7,14 @@ and BLAS on as many threads is behind there too: 128 100 12544 (the first layer 
 128 1024 512: 1020 and 840, 2 512 2048: 380 and 150, 1024 1024 1024: 13.7 and 13.2 ms.
 
 A single row or column reads one matrix once and needs no tiles: rows in memory order, times a vector, are
-sums (128 128 1: 12.5 by BLAS, which must be kept to one thread, and 8.5 here; 128 6272 1: 72 and 70).
+sums (128 128 1: 12.5 by BLAS, which must be kept to one thread, and 8.5 here; 128 6272 1: 72 and 70), and a
+vector times rows adds them up (1 128 784: 13.5 and 11; 1 128 6272: 64 and 61) in the order of the tiles.
 
 Where sums are long and the result is small, as in gradients of a layer's input with 12544 outputs or of a
 convolution by 1x1, each part has its own piece of all sums, and so of A and B: 16 12544 100 took 675 by BLAS,
 which cannot cut so few columns, and 64 12544 100 2300; so 412 and 1260, and PyTorch 467 and 1360.
 
-BLAS keeps float64; a vector times rows that lie in columns; and of the products with so large a B the ones
+BLAS keeps float64, and of the products with so large a B the ones
 cut by rows, where every part would pack all of B (8192 512 1024: 51 ms, and 52 here), or with few columns,
 which make few and unequal parts.
 """
@@ -24,11 +25,11 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from .gemm import NO, WIDE, pack, panels_shape, product
-from .jit import entry, jit, summing
+from .jit import entry, fusing, jit, summing
 from .memory import fresh, location, scratch
 from .pool import run, single_threaded_blas
 from .team import arguments, run_parts, share, team
-from .vector import address, floats
+from .vector import LANES, address, floats
 
 # Multiply-adds worth a thread's while: waking one takes as long as two million of them.
 SHARE = 1 << 22
@@ -38,6 +39,7 @@ LEAST = 1 << 16  # and to one of two, of which half the time is calling a helper
 MOST_PARTS = 8
 DEEP = 4  # times as many numbers in a sum as there are rows or columns
 NUMBERS = 1 << 15  # of a matrix to a part of its product with a vector
+FEW = 4  # parts at most of a vector times rows
 
 
 ROWS, COLUMNS, DEPTH = range(3)  # by what C is cut
@@ -97,7 +99,7 @@ def _part(number, place):
 
 @cache
 def _entries():
-    return entry(_part), entry(_rows_part)
+    return entry(_part), entry(_rows_part), entry(_columns_part)
 
 
 @jit
@@ -134,16 +136,23 @@ def _dots(p, q, r, s, v):
     return one, two, three, four
 
 
-def _rows_part(number, place):
-    """Rows number · step ... times a vector, four at a time."""
-    words = arguments(place)
-    rows, v, c, m, k, step = words[0], words[1], words[2], words[3], words[4], words[5]
-    vector, out = carray(floats(v), (k,)), carray(floats(c), (m,))
-    for i in range(number * step, min(m, (number + 1) * step), 4):
+@jit
+def rows_times(rows, v, out, m, k):
+    """Addresses of rows (m, k), a vector (k) and their products (m), four at a time."""
+    vector, found = carray(floats(v), (k,)), carray(floats(out), (m,))
+    for i in range(0, m, 4):
         part = carray(floats(rows + 4 * i * k), (min(4, m - i), k))
         last = len(part) - 1
-        found = _dots(part[0], part[min(1, last)], part[min(2, last)], part[last], vector)
-        out[i], out[i + min(1, last)], out[i + min(2, last)], out[i + last] = found
+        four = _dots(part[0], part[min(1, last)], part[min(2, last)], part[last], vector)
+        found[i], found[i + min(1, last)], found[i + min(2, last)], found[i + last] = four
+
+
+def _rows_part(number, place):
+    """Rows number · step ... times a vector."""
+    words = arguments(place)
+    rows, v, out, m, k, step = words[0], words[1], words[2], words[3], words[4], words[5]
+    first = number * step
+    rows_times(rows + 4 * first * k, v, out + 4 * first, min(step, m - first), k)
 
 
 def _times_vector(rows, v, out):
@@ -152,6 +161,46 @@ def _times_vector(rows, v, out):
     v = np.ascontiguousarray(v)
     step = max(1, NUMBERS // (4 * k)) * 4
     run_parts(_entries()[1], (location(rows), location(v), location(out), m, k, step), -(-m // step))
+
+
+@fusing
+def _add_rows(total, v, rows, step):
+    """total = Σ v[i] rows[i], each sum in order, as in a tile of `gemm`; four rows at a time.
+
+    rows: the address of the first; step: bytes from one to the next.
+    """
+    n = total.size
+    for j in range(total.size):
+        total[j] = np.float32(0)
+    whole = v.size - v.size % 4
+    for i in range(0, whole, 4):
+        a, b, c, d = v[i], v[i + 1], v[i + 2], v[i + 3]
+        p, q = carray(floats(rows + i * step), (n,)), carray(floats(rows + (i + 1) * step), (n,))
+        r, s = carray(floats(rows + (i + 2) * step), (n,)), carray(floats(rows + (i + 3) * step), (n,))
+        for j in range(total.size):
+            total[j] = total[j] + a * p[j] + b * q[j] + c * r[j] + d * s[j]
+    for i in range(whole, v.size):
+        number, row = v[i], carray(floats(rows + i * step), (n,))
+        for j in range(total.size):
+            total[j] += number * row[j]
+
+
+def _columns_part(number, place):
+    """Columns number · step ... of a vector times rows."""
+    words = arguments(place)
+    rows, v, out, n, k, step = words[0], words[1], words[2], words[3], words[4], words[5]
+    first = number * step
+    total = carray(floats(out + 4 * first), (min(step, n - first),))
+    _add_rows(total, carray(floats(v), (k,)), rows + 4 * first, 4 * n)
+
+
+def _vector_times(v, rows, out):
+    """out = v rows, for C-contiguous rows (k, n)."""
+    k, n = rows.shape
+    v = np.ascontiguousarray(v)
+    parts = max(1, min(n * k // NUMBERS, FEW))  # wide ones: memory is read ahead along a row
+    step = -(-n // (parts * LANES)) * LANES
+    run_parts(_entries()[2], (location(rows), location(v), location(out), n, k, step), -(-n // step))
 
 
 NO_BIAS = np.empty(0, np.float32)
@@ -177,8 +226,10 @@ def _product(a, b, bias=None, summed=False):
     way = plan(m, k, n, summed) if ours and not single else None
     if way is None:
         rows, vector = (a, b) if n == 1 else (b.T, a)
-        if single and ours and rows.flags.c_contiguous:
+        if single and ours and rows.flags.c_contiguous and m * n > 1:
             _times_vector(rows, vector, out)
+        elif single and ours and rows.T.flags.c_contiguous:
+            _vector_times(vector, rows.T, out)
         else:
             _by_blas(a, b, out)
         if bias is not None:

@@ -10,9 +10,10 @@ of which wakes the helpers and passes all rows through memory. Here
   columns of the weights' gradients over all rows.
 
 The weights are packed once for all parts, and that in parts too. Sums run in the same order as in
-`linear.py`, so the bits are those of the layers one by one. In microseconds, two threads, layers one by one
-and so: 16-128-128-2 at batch 256, 136 and 106 forwards, 273 and 185 backwards; 100-128-128-784 at batch 128,
-281 and 269, 564 and 544; what the tape spares around them is more.
+`linear.py` and `reduction.py`, so the bits are those of the layers one by one, and whoever records a step
+layer by layer sees what was trained. In microseconds, two threads, layers one by one and so: 16-128-128-2 at
+batch 256, 136 and 106 forwards, 273 and 185 backwards; 100-128-128-784 at batch 128, 281 and 269, 564 and
+544; what the tape spares around them is more.
 """
 
 from functools import cache, lru_cache
@@ -25,7 +26,8 @@ from . import activation, linear
 from .gemm import NO, WIDE, YES, pack, product
 from .jit import entry, jit
 from .memory import fresh, scratch
-from .team import arguments, integers, share, team
+from .reduction import ROWS, RUN, channel_sum
+from .team import arguments, even, integers, share, team
 from .vector import address, floats, keep
 
 # A layer's line of the table: addresses (0 where there is none) and sizes.
@@ -64,6 +66,15 @@ def _pack_columns(number, place):
         pack(weight[left:right, 0:into], YES, carray(floats(table[i, BIAS]), (biased,))[left:right], room)
 
 
+@jit
+def _one_unit(line, source, to, rows, into):
+    """A layer of one unit: rows times a vector, as `linear` has it."""
+    linear.rows_times(source, line[WEIGHT], to, rows, into)
+    out = carray(floats(to), (rows if line[BIAS] else 0,))
+    for r in range(out.size):
+        out[r] += carray(floats(line[BIAS]), (1,))[0]
+
+
 def _rows_up(number, place):
     """Rows number · step ... of x through all layers."""
     words = arguments(place)
@@ -74,7 +85,10 @@ def _rows_up(number, place):
     for i in range(words[2]):
         into, out = table[i, INTO], table[i, OUT]
         panels, to = table[i, PANELS], table[i, RESULT] + 4 * first * out
-        product(source, into, NO, panels, to, out, last - first, out, into, panels, NO, panels, NO)
+        if out == 1 and into > 1:
+            _one_unit(table[i], source, to, last - first, into)
+        else:
+            product(source, into, NO, panels, to, out, last - first, out, into, panels, NO, panels, NO)
         if slopes[i] != 1:
             activation.rectify(to, to, to, (last - first) * out, slopes[i], slopes[i] == 0, False)
         source = to
@@ -90,7 +104,10 @@ def _columns_up(number, place):
     into, out = table[i, INTO], table[i, OUT]
     panels, to = table[i, PANELS] + 4 * left * (into + 1), table[i, RESULT] + 4 * left
     source = table[i - 1, RESULT] if i else words[5]
-    product(source, into, NO, panels, to, out, rows, right - left, into, panels, NO, panels, NO)
+    if out == 1 and into > 1:
+        _one_unit(table[i], source, to, rows, into)
+    else:
+        product(source, into, NO, panels, to, out, rows, right - left, into, panels, NO, panels, NO)
     for r in range(rows if slopes[i] != 1 else 0):
         here = to + 4 * r * out
         activation.rectify(here, here, here, right - left, slopes[i], slopes[i] == 0, False)
@@ -109,12 +126,35 @@ def _rows_down(number, place):
     for i in range(top, -1, -1):
         into, out, panels = table[i, INTO], table[i, OUT], table[i, PANELS]
         to = (table[i - 1, GRADIENT] if i else gx) + 4 * first * into
-        if i or gx:
-            mine = table[i, GRADIENT] + 4 * first * out
+        mine = table[i, GRADIENT] + 4 * first * out
+        if into == 1 and out > 1 and (i or gx):
+            linear.rows_times(mine, table[i, WEIGHT], to, last - first, out)
+        elif i or gx:
             product(mine, out, NO, panels, to, into, last - first, into, out, panels, NO, panels, NO)
         if i:
             signs = table[i - 1, RESULT] + 4 * first * into
             activation.rectify(to, signs, to, (last - first) * into, slopes[i - 1], False, False)
+
+
+@jit
+def _sum_rows(gz, height, sums):
+    """The sums of all rows as `reduction.channel_sum` has them: float64 from run to run, block to block."""
+    rows, total = len(gz), np.zeros(sums.size)
+    for first in range(0, rows, height):
+        block = np.zeros(sums.size)
+        for start in range(first, min(rows, first + height), RUN):
+            for j in range(sums.size):
+                sums[j] = 0
+            for r in range(start, min(rows, first + height, start + RUN)):
+                row = gz[r]
+                for j in range(sums.size):
+                    sums[j] += row[j]
+            for j in range(block.size):
+                block[j] += sums[j]
+        for j in range(total.size):
+            total[j] += block[j]
+    for j in range(sums.size):
+        sums[j] = total[j]
 
 
 def _weights(number, place):
@@ -132,12 +172,7 @@ def _weights(number, place):
     to = table[i, WEIGHT_GRADIENT] + 4 * left
     product(gz, out, YES, mine, to, into, out, right - left, rows, mine, NO, mine, NO)
     if left == 0 and table[i, BIAS_GRADIENT]:
-        total, all_rows = carray(floats(table[i, BIAS_GRADIENT]), (out,)), carray(floats(gz), (rows, out))
-        total[:] = 0
-        for r in range(rows):
-            row = all_rows[r]
-            for j in range(total.size):
-                total[j] += row[j]
+        _sum_rows(carray(floats(gz), (rows, out)), words[11], carray(floats(table[i, BIAS_GRADIENT]), (out,)))
 
 
 def _pack_part(number, place):
@@ -170,8 +205,9 @@ def _up(table, slopes, x, step, packs, functions, board, helpers):
 
 
 @jit
-def _down(table, slopes, x, gy, gx, step, packs, units, room, panels, functions, board, helpers):
-    words = np.empty(11, np.int64)
+def _down(table, slopes, x, gy, gx, step, packs, units, room, panels, height, functions, board, helpers):
+    words = np.empty(12, np.int64)
+    words[11] = height
     words[0], words[1], words[2] = address(table), address(slopes), len(table)
     words[3], words[4], words[5] = len(gy), step, address(gy)
     words[6], words[7] = 1, address(packs)
@@ -310,6 +346,7 @@ def perceptron_grad(gy, x, outputs, weights, slopes, wanted):
             units,
             plan.room,
             columns,
+            even(n, ROWS),
             _entries(),
             board,
             helpers,
@@ -322,7 +359,7 @@ def _one_by_one_grad(gy, x, outputs, weights, slopes, wanted):
     for i in reversed(range(len(weights))):
         gz = gy if slopes[i] == 1 else activation.leaky_relu_grad(gy, outputs[i], slopes[i])
         if wanted[1]:
-            gradients = [linear.matmul(gz.T, outputs[i - 1] if i else x), gz.sum(axis=0), *gradients]
+            gradients = [linear.matmul(gz.T, outputs[i - 1] if i else x), channel_sum(gz), *gradients]
         if i or wanted[0]:
             gy = linear.matmul(gz, weights[i])
     return (gy, *gradients) if wanted[0] else tuple(gradients)
