@@ -15,8 +15,22 @@ array([ 6., 12.], dtype=float32)
 """
 
 from rawgan.engine.backward import grad
-from rawgan.engine.mode import MODE, Mode, no_grad, switch
+from rawgan.engine.mode import MODE, Mode, Watch, no_grad, switch
 from rawgan.engine.tape import OPS, Node, Op, Rule, op
 from rawgan.engine.tensor import Tensor, tensor
 
-__all__ = ["MODE", "OPS", "Mode", "Node", "Op", "Rule", "Tensor", "grad", "no_grad", "op", "switch", "tensor"]
+__all__ = [
+    "MODE",
+    "OPS",
+    "Mode",
+    "Node",
+    "Op",
+    "Rule",
+    "Tensor",
+    "Watch",
+    "grad",
+    "no_grad",
+    "op",
+    "switch",
+    "tensor",
+]

@@ -11,7 +11,7 @@ import numpy as np
 
 from rawgan import arrays
 from rawgan.arrays import Array
-from rawgan.engine.mode import MODE
+from rawgan.engine.mode import MODE, Watch
 from rawgan.engine.tape import OPS, Node
 from rawgan.engine.tensor import Tensor, real
 from rawgan.kernels.errors import GradientError, ShapeError
@@ -123,6 +123,19 @@ def _sweep(output: Tensor, first: Any, targets: set | None, create_graph: bool) 
     elif type(first) is Tensor:
         first = first._data
     useful = None if targets is None else _leading_to(root, targets)
+    watch = MODE.get().watch
+    if watch is None:
+        return _walk(root, first, targets, useful, create_graph, None)
+    watch.backward(output, first, create_graph)
+    try:
+        return _walk(root, first, targets, useful, create_graph, watch)
+    finally:
+        watch.done()
+
+
+def _walk(
+    root: Any, first: Any, targets: set | None, useful: set | None, create_graph: bool, watch: Watch | None
+) -> tuple[dict, set]:
     gradients: dict[Any, Any] = {root: first}
     owned: set[Any] = set()  # gradients whose memory nobody else has, so they may be added to in place
     results: dict[Any, Any] = {}
@@ -134,6 +147,8 @@ def _sweep(output: Tensor, first: Any, targets: set | None, create_graph: bool) 
         gy = gradients.pop(node)
         if targets is not None and node in targets:
             results[node] = gy
+        if watch is not None:
+            watch.node(node, gy)
         array = gy._data if create_graph else gy
         if type(array) is np.ndarray:
             shares, fresh = _shares(node, gy, useful, create_graph)
@@ -146,10 +161,12 @@ def _sweep(output: Tensor, first: Any, targets: set | None, create_graph: bool) 
                 share = OPS["sum_to"](share, shape=parent.shape)
             if share.dtype != parent.dtype:
                 share = OPS["astype"](share, dtype=parent.dtype)
+            if watch is not None:
+                watch.share(node, i, share)
             known = gradients.get(parent)
             if known is None:
                 gradients[parent] = share
-                if fresh and share is given:
+                if fresh and share is given and watch is None:  # who watches may keep it
                     owned.add(parent)
                 if type(parent) is Node:
                     heappush(heap, (-parent.sequence, parent))
@@ -210,7 +227,6 @@ def _shares(
                 "was changed in place after it was used; call backward() before the update, or compute again"
             )
     env = _with_history(node) if create_graph else node.saved
-    watch = MODE.get().watch
     fused = op.fused is not None and not create_graph
     if fused:
         flags = [i in wanted for i in range(len(node.parents))]
@@ -225,11 +241,7 @@ def _shares(
             if op.variadic:
                 env = env | {"position": i}
             shares.append((i, rule.function(gy, *[env[name] for name in rule.needs])))
-    if watch is not None:
-        for i, share in shares:
-            name = op.inputs[0 if op.variadic else i]
-            watch(op.name, node.layer, f"gradient of {name}", share._data if type(share) is Tensor else share)
-    return shares, fused and watch is None  # who watches may keep them
+    return shares, fused
 
 
 def _with_history(node: Node) -> dict[str, Any]:

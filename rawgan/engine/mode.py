@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rawgan.arrays import Array
+
+if TYPE_CHECKING:
+    from rawgan.engine.tape import Node, Op
+    from rawgan.engine.tensor import Tensor
+
+
+class Watch:
+    """Whoever is told of all that the tape does, inside `switch(watch=...)`. A subclass takes what it wants.
+
+    The arrays are the tape's own: not to be changed, and changed by nobody but the user, in place.
+    """
+
+    def value(self, op: Op, layer: str, inputs: tuple, attrs: dict[str, Any], out: Tensor | Array) -> None:
+        """An operation gave `out`: a Tensor, or an array where there is none among its inputs."""
+
+    def backward(self, output: Tensor, grad: Tensor | Array, create_graph: bool) -> None:
+        """A backward pass begins at `output`, whose gradient is `grad`."""
+
+    def node(self, node: Node, grad: Tensor | Array) -> None:
+        """The pass has come to a node, whose gradient is now complete."""
+
+    def share(self, node: Node, i: int, share: Tensor | Array) -> None:
+        """The node gives this to the gradient of its input number i, in the input's shape."""
+
+    def done(self) -> None:
+        """The backward pass has ended, also where it failed."""
 
 
 class Mode(NamedTuple):
@@ -15,7 +41,7 @@ class Mode(NamedTuple):
 
     grad: bool = True  # leave Nodes
     layer: str = ""  # the layer that is running, for messages and inspection
-    watch: Callable[[str, str, str, Array], None] | None = None  # told (op, layer, what, array) each time
+    watch: Watch | None = None
 
 
 MODE: ContextVar[Mode] = ContextVar("mode", default=Mode())  # noqa: B039 (a NamedTuple cannot change)

@@ -157,9 +157,9 @@ class Op:
             y, *kept = y
         if type(y) is not type(first) and isinstance(y, np.generic):  # NumPy returns scalars where it can
             y = xp.asarray(y)
-        if mode.watch is not None:
-            mode.watch(self.name, mode.layer, "value", y)
         if plain:
+            if mode.watch is not None:
+                mode.watch.value(self, mode.layer, inputs, attrs, y)
             return y, kept
 
         out = Tensor.__new__(Tensor)
@@ -169,6 +169,8 @@ class Op:
         out.grad = None
         out._version = version = inputs[0]._version if self.view and type(inputs[0]) is Tensor else [0]
         if not (wanted and mode.grad):
+            if mode.watch is not None:
+                mode.watch.value(self, mode.layer, inputs, attrs, out)
             return out, kept
         node = Node.__new__(Node)
         node.op = self
@@ -208,6 +210,8 @@ class Op:
                 else:
                     saved[name] = [v.shape for v in values]
         out._node = node
+        if mode.watch is not None:
+            mode.watch.value(self, mode.layer, inputs, attrs, out)
         return out, kept
 
     def _refuse_others(self, values: list, first: Any) -> None:
@@ -244,8 +248,12 @@ class Op:
         self._plans[i] = tuple((n, *places[n]) for n in dict.fromkeys(needs) if n in places)
         return self._plans[i]
 
+    def input_name(self, i: int) -> str:
+        """What input number i is called."""
+        return self.inputs[0 if self.variadic else i]
+
     def _rule(self, i: int) -> Rule:
-        name = self.inputs[0 if self.variadic else i]
+        name = self.input_name(i)
         if name not in self.rules:
             raise GradientError(f"{self.name} has no gradient with respect to its input {name!r}")
         return self.rules[name]

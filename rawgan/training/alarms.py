@@ -17,7 +17,7 @@ import numpy as np
 
 from rawgan import arrays, rng
 from rawgan.data import Mixture
-from rawgan.engine import switch
+from rawgan.engine import Op, Watch, switch
 from rawgan.losses import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -133,15 +133,10 @@ class Alarms:
 
     def _dead(self) -> str | None:
         """Units of rectifiers that are 0 for every sample."""
-        shares: dict[str, float] = {}
-
-        def look(op: str, layer: str, what: str, array: Any) -> None:
-            if op in ("relu", "leaky_relu") and what == "value" and array.ndim > 1:
-                others = tuple(axis for axis in range(array.ndim) if axis != 1)
-                shares[layer] = float(arrays.to_numpy((array == 0).all(axis=others)).mean())
-
+        look = _Units()
         with switch(watch=look):
             self._samples()
+        shares = look.dead
         worst = max(shares, key=shares.__getitem__, default=None)
         if worst is None or shares[worst] < DEAD:
             return None
@@ -182,6 +177,18 @@ class Alarms:
             f"{more}. G has collapsed onto the others. Remedies: pack=2, gradient_penalty or r1, a larger "
             "batch_size"
         )
+
+
+class _Units(Watch):
+    """By layer, the share of a rectifier's units that are 0 for every sample."""
+
+    def __init__(self) -> None:
+        self.dead: dict[str, float] = {}
+
+    def value(self, op: Op, layer: str, inputs: tuple, attrs: dict[str, Any], out: Any) -> None:
+        if op.name in ("relu", "leaky_relu") and out.ndim > 1:
+            others = tuple(axis for axis in range(out.ndim) if axis != 1)
+            self.dead[layer] = float(arrays.to_numpy((out.data == 0).all(axis=others)).mean())
 
 
 def _spread(items: np.ndarray) -> float:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from rawgan import arrays
+from rawgan.engine import Node, Op, Tensor, Watch
 from rawgan.kernels.errors import NonFiniteError
 
 
@@ -44,13 +46,23 @@ def error(
     )
 
 
-def stop_at_first(op: str, layer: str, what: str, array: arrays.Array) -> None:
-    """For the tape's `watch`: Found at a value or gradient that is not finite."""
-    if not bool(arrays.namespace(array).isfinite(array).all()):
-        raise Found(f"the {what} of {op}{f' in {layer}' if layer else ''}")
+class StopAtFirst(Watch):
+    """Raises Found at the first value or gradient that is not finite."""
+
+    def value(self, op: Op, layer: str, inputs: tuple, attrs: dict[str, Any], out: Any) -> None:
+        self._look(f"value of {op.name}", layer, out)
+
+    def share(self, node: Node, i: int, share: Any) -> None:
+        self._look(f"gradient of {node.op.input_name(i)} of {node.op.name}", node.layer, share)
+
+    def _look(self, what: str, layer: str, found: Any) -> None:
+        array = found.data if isinstance(found, Tensor) else found
+        if not bool(arrays.namespace(array).isfinite(array).all()):
+            raise Found(f"the {what}{f' in {layer}' if layer else ''}")
 
 
-def stop_at_first_gradient(op: str, layer: str, what: str, array: arrays.Array) -> None:
-    """The same while gradients are made."""
-    if what != "value":  # an operation inside a gradient rule; the rule itself is named when it is done
-        stop_at_first(op, layer, what, array)
+class StopAtFirstGradient(StopAtFirst):
+    """The same while gradients are made, of which only the whole is named, not operations inside of rules."""
+
+    def value(self, *what: Any) -> None:
+        pass

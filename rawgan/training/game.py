@@ -126,7 +126,7 @@ class Game:
             kernels.clip_norm(gradients, sums, limit, False)
 
 
-class Search(Game):
+class Search(Game, anomaly.StopAtFirst):
     """The step again, as it was until turn `target`, in which every result is looked at; nothing is updated.
 
     Raises anomaly.Found for the first that is not finite.
@@ -136,14 +136,18 @@ class Search(Game):
         super().__init__(trainer, batch, lambda turn, player, values: None)
         self.target = target
 
-    def look(self, *what: Any) -> None:
+    def value(self, *what: Any) -> None:
         if self.turn == self.target:
-            anomaly.stop_at_first(*what)
+            super().value(*what)
+
+    def share(self, *what: Any) -> None:
+        if self.turn == self.target:
+            super().share(*what)
 
     def update(self, player: str, terms: Mapping[str, Tensor]) -> None:
         if self.turn == self.target:
             loss = reduce(add, terms.values())
-            with switch(watch=anomaly.stop_at_first_gradient):
+            with switch(watch=anomaly.StopAtFirstGradient()):
                 loss.backward()
             raise anomaly.Done
         self._next()

@@ -7,13 +7,13 @@ and put back, and equal states make equal steps, bit for bit.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from rawgan import arrays, nn, rng
-from rawgan.engine import no_grad, switch
+from rawgan.engine import Watch, no_grad, switch
 from rawgan.kernels.errors import CheckpointError
 from rawgan.recipes import Recipe
 from rawgan.settings import number
@@ -102,9 +102,7 @@ class Trainer:
             self.noise.set_state(begin[0])
             self.layers.set_state(begin[1])
             search = Search(self, self._batch, turn)
-            error = anomaly.error(
-                self.steps + 1, player, numbers, lambda: self.play(search, search.look), hint
-            )
+            error = anomaly.error(self.steps + 1, player, numbers, lambda: self.play(search, search), hint)
             for module, buffers in statistics:  # of a batch that counts no more
                 for name, value in buffers.items():
                     module.buffer(name, value)
@@ -112,7 +110,7 @@ class Trainer:
         self.steps += 1
         return {"step": self.steps, **row}
 
-    def play(self, game: Game, watch: Callable[..., None] | None = None) -> None:
+    def play(self, game: Game, watch: Watch | None = None) -> None:
         """All that a step computes; no value is read back here, so that it can be recorded (recorded.py)."""
         # NumPy's warnings tell less than the NonFiniteError that follows, and come for harmless values too.
         quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")

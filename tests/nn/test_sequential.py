@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import rawgan
 from rawgan import kernels, nn, ops, rng
 from rawgan.engine import Tensor, grad
-from rawgan.engine.mode import switch
+from rawgan.engine.mode import Watch, switch
 from rawgan.kernels.errors import ShapeError
 
 ACTIVATIONS = {
@@ -109,7 +109,12 @@ def test_layers_run_by_themselves_where_somebody_looks(case, monkeypatch):
         net[0].forward = lambda x: looked.append(x.shape) or inner(x)
     if case == "one layer":
         net = net[:2]
-    with switch(watch=lambda op, *rest: looked.append(op)) if case == "watched" else switch():
+
+    class Looking(Watch):
+        def value(self, op, *rest):
+            looked.append(op.name)
+
+    with switch(watch=Looking()) if case == "watched" else switch():
         seen, _ = calls(net, np.ones((3, 4), np.float32), monkeypatch)
     assert "perceptron" not in seen
     assert looked == {"watched": ["dense", "relu", "dense"], "replaced": [(3, 4)]}.get(case, [])
