@@ -248,10 +248,42 @@ def ring(
     from rawgan.bench import ring as bench
     from rawgan.bench import tables
 
-    given = {"seeds": seeds, "packs": pack, "length": steps}
-    more = {key: value for key, value in given.items() if value} | {"show": tables.following}
-    rest = {"only": only or (), "seconds": seconds, **more}
-    _measure(lambda: bench.run(against or (), **rest), threads, None, seconds, json)
+    given = {"seeds": seeds, "packs": pack, "only": only, "length": steps}
+    more = {key: value for key, value in given.items() if value is not None}
+    more |= {"seconds": seconds, "show": tables.following}
+    _measure(lambda: bench.run(against or (), **more), threads, None, seconds, json)
+
+
+@app.command
+def norms(
+    *,
+    only: Names = None,
+    seeds: Numbers = None,
+    steps: int | None = None,
+    threads: int | None = None,
+    json: Path | None = None,
+) -> None:
+    """Compare gradient norms with and without clipping, dropout and batch normalisation.
+
+    Parameters
+    ----------
+    only:
+        Of "2 hidden layers", "2, learning rate 0.01", "8 hidden layers", "8, large weights".
+    seeds:
+        By default 0 1 2 3 4.
+    steps:
+        Of each training; by default 1,200.
+    threads:
+        Of the CPU kernels and BLAS; by default one for each processor.
+    json:
+        Write the results to this file, for plot.
+    """
+    from rawgan.bench import norms as bench
+    from rawgan.bench import tables
+
+    given = {"only": only, "seeds": seeds, "steps": steps}
+    more = {key: value for key, value in given.items() if value is not None}
+    _measure(lambda: bench.run(**more, show=tables.following), threads, None, 1.0, json)
 
 
 @app.command
