@@ -45,6 +45,7 @@ _MODULES = (
     "nn",
     "ops",
     "optim",
+    "rating",
     "recipes",
     "rng",
     "training",

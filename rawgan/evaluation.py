@@ -128,7 +128,7 @@ def evaluate(
     whole_number("evaluate: n", n, least=FEWEST)
     if not isinstance(run, Run):
         run = load(run, device=device)
-    raw, training, held_out = _data_of(run, data, data_dir)
+    raw, training, held_out = data_of(run, data, data_dir, "evaluate")
     judge = None
     if isinstance(training, Dataset) and training.kind == "images":
         judge = _judge_of(raw, classifier, run.trainer.device, data_dir, progress)
@@ -138,10 +138,10 @@ def evaluate(
             "yourself, by rawgan.metrics"
         )
     began = time.perf_counter()
-    with _busy(f"generating {n:,} samples", progress):
+    with busy(f"generating {n:,} samples", progress):
         samples = run.sample(n, seed)
     seconds = time.perf_counter() - began
-    with _busy(f"judging {n:,} samples", progress):
+    with busy(f"judging {n:,} samples", progress):
         if isinstance(training, Mixture):
             found = _of_points(samples, training)
         else:
@@ -150,13 +150,13 @@ def evaluate(
     return Evaluation(run.config["recipe"], run.config["data"]["name"], run.steps, n, seed, **found)
 
 
-def _data_of(run: Run, given: Any, data_dir: Any) -> tuple[Any, Any, Any]:
+def data_of(run: Run, given: Any, data_dir: Any, command: str) -> tuple[Any, Any, Any]:
     """What the run was trained on, as it comes and as its recipe takes it; and such a test part, or None."""
     name, prepare = run.config["data"]["name"], run.trainer.recipe.prepare
     if given is None:
         if not datasets.known(name):
             raise ConfigError(
-                f"evaluate: this run was trained on data of your own ({name!r}): give it again as data="
+                f"{command}: this run was trained on data of your own ({name!r}): give it again as data="
             )
         given = name
     raw = datasets.load(given, data_dir=data_dir)
@@ -164,8 +164,8 @@ def _data_of(run: Run, given: Any, data_dir: Any) -> tuple[Any, Any, Any]:
     was = run.config["data"]["fingerprint"]
     if training.fingerprint != was:
         raise DataError(
-            f"evaluate: {training!r} is not what the run was trained on (fingerprint {training.fingerprint}, "
-            f"the run's {was}); give that as data=, or its folder as data_dir="
+            f"{command}: {training!r} is not what the run was trained on (fingerprint "
+            f"{training.fingerprint}, the run's {was}); give that as data=, or its folder as data_dir="
         )
     if not isinstance(given, str) or "test" not in getattr(datasets.DATASETS.get(given), "splits", ()):
         return raw, training, None
@@ -268,7 +268,7 @@ def _shares(logits: np.ndarray) -> np.ndarray:
     return np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]) / len(logits)
 
 
-def _busy(text: str, progress: bool) -> AbstractContextManager:
+def busy(text: str, progress: bool) -> AbstractContextManager:
     """A line on the terminal while the block runs."""
     if not (progress and sys.stderr.isatty()):
         return nullcontext()

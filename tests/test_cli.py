@@ -71,7 +71,7 @@ def test_as_a_module_and_with_a_reader_that_has_gone_away(tmp_path):
     assert rawgan.load(tmp_path / "run", device="cpu").steps == 3
 
 
-@pytest.mark.parametrize("command", [(), ("train",), ("sample",), ("info",)])
+@pytest.mark.parametrize("command", [(), ("train",), ("sample",), ("rate",), ("info",)])
 def test_every_command_has_help(command, rawgan_says):
     status, out, err = rawgan_says(*command, "--help")
     assert (status, err) == (0, "")

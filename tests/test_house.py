@@ -37,6 +37,7 @@ ROOMS = [
     "training",
     "metrics",
     "evaluation",
+    "rating",
     "tuning",
     "bench",
     "cli",

@@ -13,11 +13,11 @@ import warnings
 from cyclopts import App, CycloptsError
 
 import rawgan
-from rawgan.cli.judging import evaluate, train_classifier, tune
+from rawgan.cli.judging import evaluate, rate, train_classifier, tune
 from rawgan.cli.making import sample, train
 from rawgan.cli.showing import info
 
-COMMANDS = (train, sample, evaluate, train_classifier, tune, info)
+COMMANDS = (train, sample, evaluate, rate, train_classifier, tune, info)
 
 app = App(
     name="rawgan",

@@ -1,9 +1,11 @@
-"""`rawgan evaluate`, `rawgan train-classifier` and `rawgan tune`."""
+"""`rawgan evaluate`, `rawgan rate`, `rawgan train-classifier` and `rawgan tune`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 import rawgan
 from rawgan.cli.options import Count, Flag, Setting, values
@@ -54,6 +56,67 @@ def evaluate(
     if json is not None:
         write_whole(json, [found.as_json().encode()])
         print(json)
+
+
+def rate(
+    run: Path,
+    /,
+    *,
+    n: Count = 50,
+    seed: int = 0,
+    out: Path | None = None,
+    device: str = "auto",
+    data_dir: Path | None = None,
+    verdicts: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")] = None,
+    json: Path | None = None,
+    quiet: Flag = False,
+) -> None:
+    """Let people judge: write a page that shows real and generated pictures, or read their verdicts.
+
+    Parameters
+    ----------
+    run:
+        A run directory, or a file written by Run.save; of a run that makes pictures.
+    n:
+        How many pictures of each kind.
+    seed:
+        Decides the noise, which real pictures are shown, and the order.
+    out:
+        The page, one file that asks nothing of any host (default: rate.html).
+    device:
+        auto, cpu, cuda, cuda:1, cuda-sim (CUDA kernels on the processor).
+    data_dir:
+        The folder with the dataset's files (or set RAWGAN_DATA).
+    verdicts:
+        Files that such pages gave, one or more: show what they say, in place of writing a page.
+    json:
+        With --verdicts: a file for the figures.
+    quiet:
+        Nothing but the page's name.
+    """
+    from rich.console import Console
+
+    from rawgan import rating
+    from rawgan.training.files import write_whole
+
+    if verdicts is not None:
+        if out is not None:
+            raise rawgan.ConfigError("--out is for a new page; give it or --verdicts, not both")
+        found = rating.read_verdicts(run, verdicts, device)
+        Console().print(found)
+        if json is not None:
+            write_whole(json, [found.as_json().encode()])
+            print(json)
+        return
+    if json is not None:
+        raise rawgan.ConfigError("--json is for the figures of --verdicts")
+    out = out or Path("rate.html")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise rawgan.ConfigError(f"--out takes a file that ends in .html, got {out}")
+    said = rating.write_page(run, out, n, seed, device, data_dir=data_dir, progress=not quiet)
+    if not quiet:
+        print(said)
+    print(out)
 
 
 def train_classifier(
