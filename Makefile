@@ -1,7 +1,8 @@
 # make demo    set up, then train the default GAN on bundled handwritten digits
 # make test    set up, then run the tests (no PyTorch, no GPU)
 # make check   lint, types, and the tests that need PyTorch or minutes
-# make cuda    compile the CUDA kernels with NVIDIA's compiler, which needs no GPU
+# make cuda    the CUDA kernels under sanitizers, and compiled by NVIDIA's compiler: those that changed and, in turn, a
+#              third of the others, or all with RAWGAN_ALL_KERNELS=1; needs no GPU
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +12,7 @@ demo: .venv/installed
 	$(BIN)/rawgan train mlp --data digits --epochs 300 --batch-size 64 --learning-rate 1e-3 --objective non_saturating
 
 test: .venv/installed-test
-	$(PYTEST) -m "not slow and not torch and not dev and not browser and not nvrtc and not gpu"
+	$(PYTEST) -m "not slow and not torch and not dev and not browser and not sanitizer and not nvrtc and not gpu"
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -25,7 +26,8 @@ check: .venv/installed-dev
 	$(PYTEST) -m "slow or torch or dev or browser"
 
 cuda: .venv-cuda/installed
-	.venv-cuda/bin/python -m pytest -q -n 2 -m nvrtc
+	.venv-cuda/bin/python tests/kernels/turns.py
+	.venv-cuda/bin/python -m pytest -q -n 2 -m "sanitizer or nvrtc"
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rawgan needs Python 3.11 or newer: make PYTHON=python3.12 ...")'

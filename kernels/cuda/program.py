@@ -124,19 +124,20 @@ class Program:
     """The kernels of one `.cu` file, compiled for a device when first launched there.
 
     parts: names of `.cuh` files before it. define: a word that the preprocessor knows.
+    paths: of the files that it is made of.
     """
 
     def __init__(self, name: str, *parts: str, define: str = ""):
         self.name = name
-        self._parts = ("device", *parts)
+        self.paths = [*(FOLDER / f"{part}.cuh" for part in ("device", *parts)), FOLDER / f"{name}.cu"]
         self._define = f"#define {define}\n" if define else ""
         self._compiled: dict[str, Any] = {}
 
     @cached_property
     def text(self) -> str:
         """device.cuh, other parts that were named, and the file, with the lines that compilers quote."""
-        parts = [*(FOLDER / f"{part}.cuh" for part in self._parts), FOLDER / f"{self.name}.cu"]
-        return self._define + "".join(f'#line 1 "{path.name}"\n{path.read_text("utf-8")}' for path in parts)
+        parts = (f'#line 1 "{path.name}"\n{path.read_text("utf-8")}' for path in self.paths)
+        return self._define + "".join(parts)
 
     @cached_property
     def kernels(self) -> dict[str, Kernel]:

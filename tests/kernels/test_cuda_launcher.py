@@ -299,11 +299,13 @@ def test_a_missing_trailing_barrier_shows_under_odd_seeds():
     assert {1, 3, 5, 7} <= wrong_orders(planted(code), "copied", 1024, expected)
 
 
-def test_shared_memory_that_nobody_wrote_is_nan():
-    body = "__shared__ float room[64];\ny[threadIdx.x] = room[threadIdx.x];"
+@pytest.mark.parametrize("room", ["__shared__ float room[64];", "extern __shared__ float room[];"])
+def test_shared_memory_that_nobody_wrote_is_nan(room):
+    """In every block anew: what an earlier one has left there is not found."""
+    body = f"{room}\ny[64 * blockIdx.x + threadIdx.x] = room[threadIdx.x];\nroom[threadIdx.x] = 1;"
     program = planted(f"__global__ void unset(float* y) {{\n{body}\n}}")
-    y = floats(64)
-    program("unset", np.float32, 1, 64, y)
+    y = floats(128)
+    program("unset", np.float32, 2, 64, y, shared=256)
     assert np.isnan(np.asarray(y)).all()
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from turns import in_turn
 
 import rawgan
 from rawgan import bench, kernels
@@ -104,6 +105,7 @@ def width(parameter):
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_parameters_are_as_wide_as_what_the_launcher_passes(name):
     """CuPy passes whatever it is given; the simulator's compiler is asked by the launcher itself."""
+    in_turn(name.partition(" ")[0])
     program = program_of(name)
     compiled_kernels = widths(compiled(name, "90", ptx=True))
     assert len(compiled_kernels) == len(program.instances)
@@ -121,6 +123,7 @@ def test_every_file_has_its_limits():
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_compiles_within_its_limits_and_spills_nothing(name, architecture):
+    in_turn(name.partition(" ")[0])
     registers, shared = LIMITS[name]
     for kernel, used, spilled, room in compiled(name, architecture):
         assert spilled == 0, kernel
@@ -133,6 +136,7 @@ def test_compiles_within_its_limits_and_spills_nothing(name, architecture):
     ("file", "kernels_of"), [("convolution", ("convolve", "conv2d_weight_grad")), ("linear", ("product",))]
 )
 def test_tiles_are_copied_asynchronously_and_only_tf32_uses_tensor_cores(file, kernels_of, warps):
+    in_turn(file)
     for kind in ("fp32", "tf32"):
         bodies = compiled(f"{file} {kind} {warps}", "90", ptx=True).split(".entry ")[1:]
         for kernel in kernels_of:
@@ -144,32 +148,59 @@ def test_tiles_are_copied_asynchronously_and_only_tf32_uses_tensor_cores(file, k
                 assert tensor == (kind == "tf32" and code == "f"), (kernel, code)
 
 
-# What CuPy, or a part of it, goes by.
-CUPY = {"cupy": (), "xp": (), "_cupy": (), "_cuda": ("cuda",), "runtime": ("cuda", "runtime")}
+# What CuPy, a part of it, or what it makes goes by.
+CUPY = {
+    **dict.fromkeys(("cupy", "_cupy()", "self._cupy", "import_module('cupy')", "xp"), ""),
+    **dict.fromkeys(("cuda", "self._cuda"), "cuda"),
+    "runtime": "cuda.runtime",
+    "self._stream": "cuda.Stream",
+    "self._pool": "cuda.MemoryPool",
+    "self._graph": "cuda.graph.Graph",
+    "cupy.cuda.Device(number)": "cuda.Device",
+    "module": "RawModule",
+    "function": "RawKernel",
+}
+
+
+def used_of_cupy(path):
+    """The dotted names that a file of rawgan takes from CuPy."""
+    text = path.read_text("utf-8")
+    for node in ast.walk(ast.parse(text)):
+        chain = []
+        while isinstance(node, ast.Attribute):
+            chain.insert(0, node.attr)
+            node = node.value
+            owner = ast.unparse(node)
+            if re.fullmatch(r"(.*\.)?namespace\(.*\)", owner):
+                yield ".".join(chain)
+            elif owner in CUPY and (owner == "xp" or "cupy" in text):
+                yield ".".join(filter(None, [CUPY[owner], *chain]))
 
 
 def test_cupy_has_every_attribute_that_is_used():
     cupy = pytest.importorskip("cupy")
-    used = set()
-    for package in (rawgan, bench, kernels):
-        for path in Path(package.__file__).parent.rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                chain = []
-                while isinstance(node, ast.Attribute):
-                    chain.insert(0, node.attr)
-                    node = node.value
-                if not chain:
-                    continue
-                named = node.id if isinstance(node, ast.Name) else ""
-                if named == "self" and chain[0] in ("_cupy", "_cuda"):
-                    named = chain.pop(0)
-                if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("namespace"):
-                    named = "xp"
-                if named in CUPY:
-                    used.add((*CUPY[named], *chain))
-    assert {("RawModule",), ("cuda", "runtime", "getDevice"), ("sqrt",), ("zeros_like",)} <= used
-    for chain in used:
+    folders = (Path(package.__file__).parent for package in (rawgan, bench, kernels))
+    used = {name for folder in folders for path in folder.rglob("*.py") for name in used_of_cupy(path)}
+    assert used >= USED
+    for name in used:
         owner = cupy
-        for name in chain:
-            assert hasattr(owner, name), ".".join(("cupy", *chain))
-            owner = getattr(owner, name)
+        for part in name.split("."):
+            assert hasattr(owner, part), f"cupy.{name}"
+            owner = getattr(owner, part)
+
+
+USED = {  # some of them, one for each way to write it
+    "RawModule",
+    "cuda.runtime.getDevice",
+    "cuda.runtime.getDeviceCount",
+    "cuda.runtime.memGetInfo",
+    "cuda.driver.CUDADriverError",
+    "cuda.Stream.begin_capture",
+    "cuda.MemoryPool.malloc",
+    "cuda.graph.Graph.launch",
+    "cuda.Device.compute_capability",
+    "RawModule.get_function",
+    "RawKernel.max_dynamic_shared_size_bytes",
+    "sqrt",
+    "zeros_like",
+}

@@ -9,31 +9,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from turns import FAMILIES, in_turn
 
-from rawgan import kernels
 from rawgan.kernels.cuda import host
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.sanitizer,
     pytest.mark.skipif(not host.has_compiler(), reason="needs a C++ compiler"),
 ]
 HERE = Path(__file__).parent
 MEMORY = ("libasan.so", "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g -O1")
 RACES = ("libtsan.so", "-fsanitize=thread -g -O1")
 
-TABLE = """
-import sys
-sys.path.insert(0, {here!r})
-import numpy as np
-from rawgan import kernels
-from rawgan.kernels.cuda import host
-from test_cuda_table import on_device
-for name, kernel in kernels.KERNELS.items():
-    for seed in range({seeds}):
-        with host.use_seed(seed):
-            kernel(**on_device(kernel.contract.sample(np.random.default_rng(seed))))
-    print(name, flush=True)
-"""
 PLANTED = """
 import sys
 sys.path.insert(0, {here!r})
@@ -43,13 +30,13 @@ from test_cuda_launcher import floats, planted
 program = planted({code!r})
 for seed in range(4):
     with host.use_seed(seed):
-        program("wrong", np.float32, 2, 64, floats(1024), floats(1024))
+        program("wrong", np.float32, 2, 64, floats(1024), floats(1024), shared=256)
 print("went through")
 """
 
 
-def run(code, sanitizer):
-    """The exit status and all that was printed."""
+def run(sanitizer, *program):
+    """The exit status of a program in Python, and all that it printed."""
     library, flags = sanitizer
     found = subprocess.run([host.compiler(), f"-print-file-name={library}"], capture_output=True, text=True)
     path = found.stdout.strip()
@@ -65,13 +52,15 @@ def run(code, sanitizer):
         "OPENBLAS_NUM_THREADS": "1",
     }
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=500
+        [sys.executable, *program], env=environment, capture_output=True, text=True, timeout=500
     )
     return done.returncode, done.stdout + done.stderr
 
 
-def body(lines):
-    return f"__global__ void wrong(const float* x, float* y) {{\n{lines}\n}}"
+def planted(lines):
+    """A program of one kernel with that body."""
+    code = f"__global__ void wrong(const float* x, float* y) {{\n{lines}\n}}"
+    return "-c", PLANTED.format(here=str(HERE), code=code)
 
 
 CLEAN = (
@@ -80,10 +69,15 @@ CLEAN = (
 )
 PLANTED_MEMORY = {
     "a read beyond an array": ("y[threadIdx.x] = x[1024 + threadIdx.x];", "heap-buffer-overflow"),
+    "a write beyond an array": ("y[1000 + threadIdx.x] = 1;", "heap-buffer-overflow"),
     "a write before an array": ("y[int(threadIdx.x) - 1] = 1;", "heap-buffer-overflow"),
     "a read beyond shared memory": (
         "__shared__ float room[64];\nroom[threadIdx.x] = 1;\ny[threadIdx.x] = room[threadIdx.x + 60];",
         "global-buffer-overflow|out of bounds",
+    ),
+    "a write beyond dynamic shared memory": (
+        "extern __shared__ float room[];\nroom[threadIdx.x + 1] = 1;\ny[threadIdx.x] = room[threadIdx.x];",
+        "use-after-poison",
     ),
     "a misaligned vector": (
         "float4 v = *(const float4*)(x + 1);\ny[threadIdx.x] = v.x;",
@@ -103,14 +97,14 @@ PLANTED_RACES = {
 
 @pytest.mark.parametrize("sanitizer", [MEMORY, RACES], ids=["memory", "races"])
 def test_a_right_kernel_goes_through(sanitizer):
-    status, said = run(PLANTED.format(here=str(HERE), code=body(CLEAN)), sanitizer)
+    status, said = run(sanitizer, *planted(CLEAN))
     assert (status, "went through" in said) == (0, True), said[-3000:]
 
 
 @pytest.mark.parametrize("bug", PLANTED_MEMORY)
 def test_wrong_addresses_are_found(bug):
     lines, words = PLANTED_MEMORY[bug]
-    status, said = run(PLANTED.format(here=str(HERE), code=body(lines)), MEMORY)
+    status, said = run(MEMORY, *planted(lines))
     assert status != 0
     assert any(word in said for word in words.split("|")), said[-3000:]
     assert "planted.cu" in said
@@ -118,13 +112,14 @@ def test_wrong_addresses_are_found(bug):
 
 @pytest.mark.parametrize("bug", PLANTED_RACES)
 def test_races_are_found(bug):
-    status, said = run(PLANTED.format(here=str(HERE), code=body(PLANTED_RACES[bug])), RACES)
+    status, said = run(RACES, *planted(PLANTED_RACES[bug]))
     assert status != 0
     assert "data race" in said, said[-3000:]
 
 
-@pytest.mark.parametrize(("sanitizer", "seeds"), [(MEMORY, 6), (RACES, 3)], ids=["memory", "races"])
-def test_the_whole_table_goes_through(sanitizer, seeds):
-    status, said = run(TABLE.format(here=str(HERE), seeds=seeds), sanitizer)
-    assert status == 0, said[-5000:]
-    assert said.split() == list(kernels.KERNELS)
+@pytest.mark.parametrize("sanitizer", [MEMORY, RACES], ids=["memory", "races"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_kernel_goes_through(family, sanitizer):
+    in_turn(family)
+    status, said = run(sanitizer, str(HERE / "sanitized.py"), family)
+    assert (status, "went through" in said) == (0, True), said[-5000:]
