@@ -20,6 +20,7 @@ from rawgan.kernels.cuda.program import Program
 SHAPE_ONLY = ("shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides")
 METHODS = ("all", "any", "argmax", "astype", "copy", "max", "mean", "min", "prod", "ravel", "reshape", "sum")
 METHODS += ("swapaxes", "transpose", "view")
+VIEWS = ("ravel", "reshape", "swapaxes", "transpose", "view")
 PLAIN = 48 << 10  # bytes of shared memory that a kernel has without asking
 
 
@@ -142,6 +143,8 @@ for _name in SHAPE_ONLY:
 for _name in METHODS:
 
     def _method(self, *args, _name=_name, **kwargs):
+        if _name in VIEWS and not self.size:  # of no memory, so `done` could not tell a view
+            return ndarray(getattr(self._values, _name)(*args, **kwargs), self.data.device_id)
         return done(lambda x, *rest, **more: getattr(x, _name)(*rest, **more), (self, *args), kwargs)
 
     setattr(ndarray, _name, _method)

@@ -1,6 +1,7 @@
 """The device "cuda" and its numbers, on a stand-in for CuPy that is as strict as CuPy."""
 
 import sys
+from functools import partial
 
 import fake_cupy
 import numpy as np
@@ -46,6 +47,37 @@ def test_a_kernel_runs_on_the_gpu_of_its_arrays(number):
     assert STATE.launched == [(number, "leaky_relu<float>")]
     assert arrays.device_of(y) == arrays.resolve(f"cuda:{number}")
     assert arrays.to_numpy(y).tolist() == [-1, 3]
+
+
+@pytest.mark.parametrize("name", kernels.KERNELS)
+def test_every_kernel_runs_on_a_gpu_that_is_not_the_current_one(name):
+    """With the bits of cuda-sim, whose kernels the stand-in runs."""
+    kernel, there = kernels.KERNELS[name], partial(arrays.asarray, device="cuda:1")
+    for seed in range(12):
+        found = []
+        for place in (there, host.on_device):
+            given = placed(kernel.contract.sample(np.random.default_rng(seed)), place)
+            result = kernel(**given)
+            found.append(listed([result, *(given[key] for key in kernel.contract.mutates)]))
+        for x, y in zip(*found, strict=True):
+            assert (arrays.device_of(x), arrays.device_of(y)) == ("cuda:1", "cuda-sim")
+            np.testing.assert_array_equal(arrays.to_numpy(x), arrays.to_numpy(y))
+
+
+def placed(value, place):
+    """A value with the arrays in it put somewhere."""
+    if isinstance(value, dict):
+        return {key: placed(v, place) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(placed(v, place) for v in value)
+    return place(value) if isinstance(value, np.ndarray) else value
+
+
+def listed(value):
+    """The arrays in a value."""
+    if isinstance(value, list | tuple):
+        return [x for v in value for x in listed(v)]
+    return [value] if arrays.is_array(value) else []
 
 
 def test_the_current_gpu_is_not_switched_to():

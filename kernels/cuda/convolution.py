@@ -6,7 +6,7 @@ Images go in and come out in channels-last memory. Weights are first brought int
 import math
 
 from ..checks import conv_output_size, conv_transpose_output_size
-from .layout import THREADS, blocks, channels_first, channels_last, empty, swap_last
+from .layout import THREADS, blocks, channels_first, channels_last, empty, store, swap_last
 from .linear import add_parts, in_order
 from .tiles import Tiled
 
@@ -71,7 +71,7 @@ def conv2d_weight_grad(x, gy, kernel_size, stride, padding):
     taps, c, depth = math.prod(kernel_size), x.shape[3], math.prod(positions)
     if not depth:  # nothing to add, and no plane to count places of
         gw = empty((o, c, *kernel_size), x.dtype, x)
-        gw[...] = 0
+        store(gw, 0)
         return gw
     plan = TILED.choose(o, taps * c, depth, 1, x.dtype)
     sums, gw = (empty(shape, x.dtype, x) for shape in ((plan.parts, o, taps, c), (o, c, *kernel_size)))

@@ -3,7 +3,7 @@
 from math import prod
 
 from .count import split
-from .layout import THREADS, blocks, empty
+from .layout import THREADS, blocks, empty, store
 from .program import Program
 
 PROGRAM = Program("data")
@@ -14,7 +14,7 @@ def _in_order(x):
     if x.flags.c_contiguous:
         return x
     y = empty(x.shape, x.dtype, x)
-    y[...] = x
+    store(y, x)
     return y
 
 
