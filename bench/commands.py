@@ -287,6 +287,25 @@ def norms(
 
 
 @app.command
+def warnings(*, only: Names = None, seconds: float = 5.0, json: Path | None = None) -> None:
+    """Time what the warnings of a training cost, beside its steps.
+
+    Parameters
+    ----------
+    only:
+        Names of recipes.
+    seconds:
+        For each column of each recipe.
+    json:
+        Write the results to this file, for compare.
+    """
+    from rawgan.bench import alarms as bench
+    from rawgan.bench import tables
+
+    _measure(lambda: bench.run(only or (), seconds, tables.following), None, None, seconds, json)
+
+
+@app.command
 def compare(a: Path, b: Path, /) -> None:
     """Put two results side by side: two machines, two commits, or a CPU's file and a GPU's.
 

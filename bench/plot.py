@@ -1,7 +1,8 @@
-"""Pictures of a document: the roofline and bars of kernels, bars of training steps, curves of growth."""
+"""Pictures of a document: kernels' roofline and bars, steps' bars, curves of growth and of norms."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,14 +146,61 @@ def one_bar_a_row(document: Document) -> Any:
     return figure
 
 
+LAYERS = "layer of G, from the noise on"
+NORMS = {  # a row of panels: what it shows, of which curves, along what
+    "generator": ("G's gradient norm", "step"),
+    "discriminator": ("D's gradient norm", "step"),
+    "generator, by layer, first": ("G, an element's size\nin the first steps", LAYERS),
+}
+METHODS = (paper.INK, paper.OWN, paper.RIVAL, "#3a8f4d", "#8a56a8", "#8c6d1f")
+RANGE = 1e-12, 1e6  # of what is drawn of a norm
+
+
+def norms(document: Document) -> Any:
+    """A column of panels for each setting, a curve for each method; a band over all seeds."""
+    rows = [r for r in document["rows"] if any(c["x"] for c in r.get("curves", {}).values())]
+    names = list(dict.fromkeys(r["name"] for r in rows))
+    if not rows:
+        return None
+    figure = paper.figure(max(6.0, 3.6 * len(names)), 9.4)
+    title = "Gradient norms before clipping, median of the seeds, with the lowest and highest: "
+    figure.suptitle(title + paper.machine(document), x=0.01, ha="left", fontsize=10)
+    grid = figure.subplots(len(NORMS), len(names), squeeze=False, sharey="row")
+    for place, name in enumerate(names):
+        grid[0][place].set_title(name.replace("$", r"\$"), loc="left", fontsize=10)
+        for axes, (curve, (_, along)) in zip(grid[:, place], NORMS.items(), strict=True):
+            drawn = [(r["case"], r["curves"][curve]) for r in rows if r["name"] == name]
+            for (case, found), colour in zip(drawn, itertools.cycle(METHODS), strict=False):
+                _norm(axes, case, found, colour, points=along == LAYERS)
+            axes.set(yscale="log", xlabel=along)
+            axes.locator_params(axis="x", integer=True, nbins=6)
+            paper.plain(axes)
+    for axes, (label, _) in zip(grid[:, 0], NORMS.values(), strict=True):
+        axes.set_ylabel(label)
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), frameon=False, fontsize=9)
+    return figure
+
+
+def _norm(axes: Any, label: str, curve: dict[str, list[float]], colour: str, points: bool) -> None:
+    """What is 0 is drawn nowhere."""
+    x, middle, low, high = (np.array(curve[key], float) for key in ("x", "median", "low", "high"))
+    middle, low, high = (np.where(v > 0, v.clip(*RANGE), np.nan) for v in (middle, low, high))
+    style = {"linewidth": 1.6, "marker": "o" if points else "", "markersize": 3, "zorder": 3}
+    if colour == METHODS[0]:  # what the others are compared with is seen through and above them
+        style |= {"linestyle": (0, (4, 2)), "linewidth": 1.2, "zorder": 4}
+    axes.plot(x, middle, label=label.replace("$", r"\$"), color=colour, **style)
+    axes.fill_between(x, np.where(np.isnan(low), RANGE[0], low), high, color=colour, alpha=0.15, linewidth=0)
+
+
 PICTURES: dict[str, dict[str, Callable[[Document], Any]]] = {
     "kernels": {"roofline": roofline.roofline, "bars": roofline.bars},
     "train-step": {"bars": step_bars},
     "growth": {"curves": growth},
     "profile": {"bars": one_bar_a_row},
     "tape": {"bars": one_bar_a_row},
-    "norms": {},
+    "norms": {"curves": norms},
     "gradients": {},
     "ring": {},
-    "warnings": {"bars": one_bar_a_row},
+    "warnings": {},
 }

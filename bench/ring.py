@@ -24,6 +24,7 @@ from rawgan import data, metrics, recipes, rng
 from rawgan.bench import document, steps, timing
 from rawgan.kernels.errors import ConfigError
 from rawgan.metrics.mixtures import REACH, within
+from rawgan.settings import whole_number
 from rawgan.training.step import Trainer
 
 SAMPLES = 10_000
@@ -56,6 +57,7 @@ def run(
     for part in only:
         if part not in PARTS:
             raise ConfigError(f"bench: ring has no part {part!r}{recipes.nearest(part, PARTS)}")
+    whole_number("bench: steps", 10_000 if length is None else length)
     if len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
         raise ConfigError(f"bench: seeds are different whole numbers from 0 on, got {list(seeds)}")
     made = {pack: recipes.make("mixture", pack=pack) for pack in packs}

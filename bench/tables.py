@@ -15,7 +15,7 @@ from rawgan.bench.document import RIVALS
 
 Row = dict[str, Any]
 BARE = "bare SGEMM"
-OWN = ("ring", "norms")  # what has a table of its own, in the module of that name
+OWN = {"ring": "ring", "norms": "norms", "warnings": "alarms"}  # the modules of what is shown in another way
 
 
 def console() -> Console:
@@ -39,11 +39,11 @@ def following(work: Sequence[Any]) -> Iterable[Any]:
 def show(document: dict[str, Any]) -> None:
     """Print a document: the machine, its roofs, the rows, and a word about each blank column."""
     screen = console()
-    of = importlib.import_module(f"rawgan.bench.{document['what']}") if document["what"] in OWN else None
+    of = importlib.import_module(f"rawgan.bench.{OWN[document['what']]}") if document["what"] in OWN else None
     for line in headline(document):
         screen.print(line, soft_wrap=True, markup=False)
-    screen.print(of.table(document) if of else table(document))
-    for line in of.notes(document) if of else notes(document):
+    screen.print(getattr(of, "table", table)(document))
+    for line in getattr(of, "notes", notes)(document):
         screen.print(line, soft_wrap=True, markup=False)
 
 

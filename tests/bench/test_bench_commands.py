@@ -67,12 +67,17 @@ def test_steps_growth_and_tape_end_to_end(bench_says, no_torch, monkeypatch, tmp
         "growth": ("growth", "mixture", *reference, *quick),
         "profile": ("profile", "mixture", "--device=reference", "--batch=4", "--seconds=1e-3"),
         "tape": ("tape", "--seconds=1e-3"),
+        "warnings": ("warnings", "--only", "mixture", "--seconds=1e-3"),
     }
     for name, command in commands.items():
         status, out, err = bench_says(*command, f"--json={name}.json")
         assert (status, err) == (0, "")
         assert document.read(tmp_path / f"{name}.json")["rows"]
         status, out, err = bench_says("plot", f"{name}.json")
+        if name == "warnings":
+            assert (status, out) == (1, "")
+            assert "can be drawn" in err
+            continue
         assert (status, err) == (0, "")
         assert (tmp_path / out.strip()).is_file()
 
@@ -90,6 +95,10 @@ def test_steps_growth_and_tape_end_to_end(bench_says, no_torch, monkeypatch, tmp
         ("kernels --json no/such/folder.json", 1, "cannot be written"),
         ("gradients mlp --device cpu", 2, "name two"),
         ("train-step --only dcgan", 2, "no recipe 'dcgan'"),
+        ("ring --only speeds", 2, "no part 'speeds'"),
+        ("ring --steps 0", 2, "steps is a whole number ≥ 1, got 0"),
+        ("ring --pack 3", 2, "pack"),
+        ("norms --steps 10", 2, "at least 80 steps"),
         ("growth mlp --only height", 2, "no axis 'height'"),
         ("compare nowhere.json nowhere.json", 1, "nowhere.json: cannot be read"),
         ("plot .", 1, "cannot be read"),
@@ -111,7 +120,8 @@ def test_help_names_the_commands_and_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "[]\n")
-    for command in ("kernels", "train-step", "profile", "growth", "tape", "gradients", "compare", "plot"):
+    commands = "kernels train-step profile growth tape gradients ring norms warnings compare plot"
+    for command in commands.split():
         assert re.search(rf"\b{command}\b", done.stdout)
 
 

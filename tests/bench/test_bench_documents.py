@@ -60,8 +60,41 @@ GROWTH = made(
 TAPE = made([row("x * y", "8 numbers", part="operation", cpu=0.004)], "tape", ("cpu",))
 PROFILE = made([row("adam", "2 calls", part="step", cpu=0.4)], "profile", ("cpu",))
 GRADIENTS = made([row("D.0.weight", "3×4", "gradient") | {"differences": {"cuda": 1e-6}}], "gradients")
+RING = made(
+    [
+        row("ring", f"pack {n}", "pack", cpu=1.0, torch=2.0)
+        | {
+            "figures": {
+                "cpu": {"modes": [8, 7], "valid": [85.0, 84.0], "total_variation": [0.1, 0.2]},
+                "torch": {"modes": [8, 8], "valid": [80.0, 84.0]},
+                "true sampler": {"modes": [8, 8], "spread": [1.0, 1.01]},
+            }
+        }
+        for n in (1, 2)
+    ],
+    "ring",
+    settings={"steps": 10_000},
+)
+CURVE = {"x": [1.0, 2.0], "median": [0.1, 0.0], "low": [0.1, 0.0], "high": [0.2, 1.0]}
+NORMS = made(
+    [
+        {"name": "8 hidden layers", "part": "norms", "case": case, "times": {}}
+        | {"figures": {"cpu": {"d_real": [0.5], "cut": [3.0]}}}
+        | {"curves": dict.fromkeys(plot.NORMS, CURVE)}
+        for case in ("none", "dropout")
+    ],
+    "norms",
+    ("cpu",),
+)
+WARNINGS = made(
+    [{"name": "mlp", "part": "step", "case": "every 200 steps"} | {"times": {"cpu train": times(3.0)}}],
+    "warnings",
+    ("cpu train", "warnings"),
+    "cpu train",
+)
+WARNINGS["rows"][0]["times"]["warnings"] = times(0.01)
 ALL = {"kernels": KERNELS, "train-step": STEPS, "growth": GROWTH, "profile": PROFILE, "tape": TAPE}
-ALL |= {"gradients": GRADIENTS}
+ALL |= {"gradients": GRADIENTS, "ring": RING, "norms": NORMS, "warnings": WARNINGS}
 every_document = pytest.mark.parametrize("what", ALL)
 
 

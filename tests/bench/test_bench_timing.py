@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rawgan import kernels
-from rawgan.bench import roofs, timing
+from rawgan.bench import alarms, roofs, timing
 from rawgan.kernels.cpu import pool, threads
 
 
@@ -100,3 +100,20 @@ def test_the_roof_that_binds_is_the_slower_one(flops, moved, expected):
 
 def test_the_last_cache_has_a_size():
     assert roofs.last_cache() >= 1 << 14
+
+
+def test_a_look_is_timed_with_all_that_it_does(monkeypatch):
+    """However often: nothing is left out because it has been said, or because the training is young."""
+    asked = []
+    monkeypatch.setattr(alarms.Alarms, "_collapse", lambda self: asked.append(self.run.steps) or "collapsed")
+    calls = alarms.watched("mixture")
+    for _ in range(3):
+        calls[alarms.STEP].run()
+        calls[alarms.WARNINGS].run()
+    assert asked == [alarms.SETTLED] * 3
+
+
+def test_the_share_of_the_warnings_is_told():
+    taken = {alarms.STEP: {"median_ms": 2.0}, alarms.WARNINGS: {"median_ms": 0.05}}
+    (line,) = alarms.notes({"rows": [{"name": "mlp", "times": taken}]})
+    assert line == "mlp: warnings take 2.50% of a step, 2% are asked for: not reached"
