@@ -39,6 +39,7 @@ _MODULES = (
     "arrays",
     "data",
     "engine",
+    "inspect",
     "kernels",
     "losses",
     "metrics",

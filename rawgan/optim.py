@@ -72,6 +72,11 @@ class Optimizer:
             with arrays.beside(p.data):
                 self.state.append({slot: arrays.namespace(p.data).zeros_like(p.data) for slot in self.slots})
 
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last update, as the schedule has it; before the first one, of that."""
+        return float(self._rate(max(1, *self.steps)))
+
     def zero_grad(self) -> None:
         """Forget the gradients."""
         for p in self.params:

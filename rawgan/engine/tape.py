@@ -28,7 +28,7 @@ class Node:
     shape, dtype: of the output.
     """
 
-    __slots__ = ("dtype", "layer", "op", "parents", "saved", "sequence", "shape", "versions")
+    __slots__ = ("__weakref__", "dtype", "layer", "op", "parents", "saved", "sequence", "shape", "versions")
 
     def __repr__(self) -> str:
         return f"<Node {self.sequence} {self.op.name}{f' in {self.layer}' if self.layer else ''}>"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rawgan import arrays, nn, recipes, rng
+from rawgan.inspect.comparison import Comparison
+from rawgan.inspect.tape import BUDGET, Tape
 from rawgan.kernels.errors import CheckpointError, ConfigError, RawganError
 from rawgan.nn.structure import rebuild
 from rawgan.settings import whole_number
@@ -61,6 +64,31 @@ class Run:
         whole_number("sample: n", n, least=0)
         z = rng.Generator(seed).spawn("samples").normal((n, self.trainer.recipe.noise), device="cpu")
         return self.trainer.generate(z)
+
+    def inspect(
+        self,
+        step: int,
+        devices: Sequence[str] | None = None,
+        budget: int = BUDGET,
+        layers: Sequence[str] | None = None,
+        ops: Sequence[str] | None = None,
+        data: Any = None,
+    ) -> Tape | Comparison:
+        """Replay a training step, recorded: 1 is the first, `run.steps` the last, `run.steps` + 1 the next.
+
+        From the nearest checkpoint, bit for bit; the run itself is left alone. devices: run that one step on
+        each, from the same state, and compare the gradients. budget, layers, ops: as for
+        `rawgan.inspect.record`. data: where the run was loaded and trained on data of your own.
+        Returns a Tape, or with devices a Comparison. Raises ConfigError, CheckpointError.
+
+        >>> import rawgan
+        >>> run = rawgan.train("mlp", steps=2, batch_size=16, progress=False)
+        >>> [turn.player for turn in run.inspect(step=2).turns]
+        ['discriminator', 'generator']
+        """
+        from rawgan.training.inspected import inspect
+
+        return inspect(self, step, devices, budget, layers, ops, data)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write everything to one file that `rawgan.load` reads; CheckpointError if it cannot."""

@@ -88,7 +88,7 @@ class Trainer:
                 raise _Stopped(turn, player, numbers)
             row.update(numbers)
 
-        game = Game(self, self._batch, check)
+        game = Game(self, self.batch, check)
         try:
             self.play(game)
         except _Stopped as stopped:
@@ -101,7 +101,7 @@ class Trainer:
             hint = hint if self.objective and self.objective.probabilities and outside else ""
             self.noise.set_state(begin[0])
             self.layers.set_state(begin[1])
-            search = Search(self, self._batch, turn)
+            search = Search(self, self.batch, turn)
             error = anomaly.error(self.steps + 1, player, numbers, lambda: self.play(search, search), hint)
             for module, buffers in statistics:  # of a batch that counts no more
                 for name, value in buffers.items():
@@ -124,7 +124,8 @@ class Trainer:
         batch = self.source.batch_for(number, recipe.batch_size, self.data_key, recipe.low, recipe.high)
         return arrays.asarray(batch, "float32", self.device)
 
-    def _batch(self, turn: int) -> arrays.Array:
+    def batch(self, turn: int) -> arrays.Array:
+        """The next step's batch number `turn`, counted from 0."""
         return self.real_batch(self.steps * self.recipe.batches() + turn)
 
     def generate(self, z: arrays.Array) -> np.ndarray:

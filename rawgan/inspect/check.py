@@ -1,0 +1,161 @@
+"""Proof of one recorded gradient: finite differences of the recorded graph, in float64.
+
+The node's value is moved by h and −h along a direction, all that depends on it is computed again, and the
+slope of the loss is compared with the recorded gradient, and with what the same gradient rules give in
+float64. Central differences with h and h/2, by Richardson's extrapolation (see `rawgan.differences`). Where a
+unit changes sides at a corner within the step, a smaller step is tried; if that does not help, it is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rawgan import arrays
+from rawgan.engine import Tensor, grad
+from rawgan.inspect.kinks import sides
+from rawgan.inspect.nodes import Digest, RecordedNode
+from rawgan.inspect.replay import Replay
+from rawgan.kernels.errors import GradientError
+
+STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # shares of max(1, |x|) to move by, the largest that meets no corner
+ROUNDING = 64 * np.finfo(np.float64).eps
+
+
+@dataclass
+class Check:
+    """A gradient by three ways. what: the element or direction. recorded: None where it was not kept.
+
+    exact: by the gradient rules in float64; numeric: by finite differences with `step`; error: their
+    distance, tolerance: how much of it differences can explain. rounding: how far a recorded number of that
+    size may lie off. crossings: units that change sides at a corner within even the smallest step.
+    """
+
+    node: RecordedNode
+    what: str
+    recorded: float | None
+    exact: float
+    numeric: float
+    step: float
+    tolerance: float
+    rounding: float
+    crossings: dict[str, int]
+
+    @property
+    def error(self) -> float:
+        return abs(self.exact - self.numeric)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the gradient agrees with the finite difference, and the recorded number with both."""
+        near = self.recorded is None or abs(self.recorded - self.exact) <= self.rounding
+        return bool(near and self.error <= self.tolerance)
+
+    def __repr__(self) -> str:
+        name = self.node.name or f"{self.node.op} (node {self.node.number})"
+        lines = [f"the gradient of {name}{self.what}"]
+        if self.recorded is not None:
+            off = abs(self.recorded - self.exact)
+            lines.append(f"  recorded            {self.recorded: .10g}   off by {off:.2g}, ")
+            lines[-1] += f"rounding up to {self.rounding:.2g}"
+        lines.append(f"  rules in float64    {self.exact: .10g}")
+        lines.append(f"  finite difference   {self.numeric: .10g}   h = {self.step:.2g}")
+        verdict = "they agree" if self.ok else "THEY DO NOT AGREE"
+        lines.append(f"  error {self.error:.2g}, tolerance {self.tolerance:.2g}: {verdict}")
+        for where, count in self.crossings.items():
+            lines.append(
+                f"  a corner: {count} of {where} change sides within the step, so this is no slope there"
+            )
+        return "\n".join(lines)
+
+
+def check(replay: Replay, node: RecordedNode, index: Any = None, seed: int = 0) -> Check:
+    """Compare the last gradient of a node, at an index or along a random direction, with differences."""
+    if not node.received:
+        raise GradientError(f"{node!r}: no backward pass brought a gradient here")
+    backward = node.received[-1].backward
+    recorded = node.grad
+    point = replay.value(node).data
+    if index is None:
+        direction = np.random.default_rng(seed).standard_normal(point.shape)
+        direction /= np.linalg.norm(direction)
+        what = f" along a random direction (seed {seed})"
+    else:
+        index = element(node, index)
+        direction = np.zeros(point.shape)
+        direction[index] = 1.0
+        what = f"[{', '.join(map(str, index))}]"
+    weight = np.asarray(arrays.to_numpy(backward.seed.array), np.float64)
+    root = backward.root
+
+    def loss(x: np.ndarray) -> tuple[np.ndarray, dict[RecordedNode, np.ndarray]]:
+        found = replay.along(node, Tensor(x), [root])
+        return found[root].data * weight, _corners(replay, found)
+
+    leaf = Tensor(point, requires_grad=True)
+    end = replay.along(node, leaf, [root])[root]
+    (slopes,) = grad(end, [leaf], weight)
+    exact = float(np.sum(slopes.data * direction))
+    scale = max(1.0, float(np.abs(point[direction != 0]).max(initial=0.0)))
+    _, here = loss(point)
+    for share in STEPS:
+        h = share * scale
+        coarse, rounding, one = _central(loss, point, direction, h)
+        fine, _, two = _central(loss, point, direction, h / 2)
+        crossings = _crossed(here, [*one, *two])
+        if not crossings:
+            break
+    numeric = fine + (fine - coarse) / 3
+    tolerance = abs(fine - coarse) + 4 * rounding + 1e-9 * abs(numeric)
+    kept = None if isinstance(recorded, Digest) else np.asarray(arrays.to_numpy(recorded), np.float64)
+    found = None if kept is None else float(np.sum(kept * direction))
+    unit = 0.0 if kept is None else float(np.finfo(arrays.to_numpy(recorded).dtype).eps)
+    largest = float(np.abs(slopes.data).max(initial=0.0))
+    return Check(node, what, found, exact, numeric, h, tolerance, 2000 * unit * largest, crossings)
+
+
+def element(node: RecordedNode, index: Any) -> tuple[int, ...]:
+    """An index as a tuple of whole numbers from 0; GradientError if there is no such element."""
+    index = index if isinstance(index, tuple | list) else (index,)
+    shape = node.shape
+    whole = all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in index)
+    fits = whole and len(index) == len(shape) and all(-n <= i < n for i, n in zip(index, shape, strict=True))
+    if not fits:
+        raise GradientError(f"{node!r}: there is no element {tuple(index)}; it has the shape {shape}")
+    return tuple(int(i) % n for i, n in zip(index, shape, strict=True))
+
+
+def _central(loss: Any, point: np.ndarray, direction: np.ndarray, h: float) -> tuple[float, float, list]:
+    plus, above = loss(point + h * direction)
+    minus, below = loss(point - h * direction)
+    # Differences first: the part of the loss that stays the same must not drown the part that moves.
+    slope = float(np.sum(plus - minus)) / (2 * h)
+    return slope, ROUNDING * float(np.sum(np.abs(plus))) / h, [above, below]
+
+
+def _corners(replay: Replay, found: dict[RecordedNode, Tensor]) -> dict[RecordedNode, np.ndarray]:
+    out = {}
+    for node, y in found.items():
+        if node.leaf:
+            continue
+        inputs = [found[x] if isinstance(x, RecordedNode) and x in found else x for x in node.inputs]
+        inputs = [replay.value(x) if isinstance(x, RecordedNode) else x for x in inputs]
+        side = sides(node, inputs, y, replay.attributes(node))
+        if side is not None:
+            out[node] = side
+    return out
+
+
+def _crossed(here: dict, others: list[dict]) -> dict[str, int]:
+    """Node -> how many elements are elsewhere on another side than here."""
+    out = {}
+    for node, side in here.items():
+        moved = np.zeros(side.shape, bool)
+        for other in others:
+            moved |= other[node] != side
+        if moved.any():
+            where = f"the {side.size:,} elements of {node.op}{f' in {node.layer}' if node.layer else ''}"
+            out[where] = int(moved.sum())
+    return out

@@ -1,0 +1,240 @@
+"""Listens to the tape and writes down what it does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from heapq import heappop, heappush
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from rawgan import arrays
+from rawgan.arrays import Array
+from rawgan.engine import Node, Op, Tensor, Watch
+from rawgan.inspect.nodes import Backward, Digest, Held, Received, RecordedNode, Share
+
+PACKAGE = Path(__file__).parents[1]
+# Calls from these rooms are not the user's; a recipe's lines are worth seeing.
+INNER = tuple(str(PACKAGE / room) for room in ("engine", "ops", "nn", "losses", "inspect", "training"))
+
+
+class Recorder(Watch):
+    """Fills lists of nodes, passes and events.
+
+    budget: bytes of arrays that are kept, beside the values of leaves, which always are; the largest give
+    way. layers, ops: patterns; the arrays of other nodes are not kept.
+    """
+
+    def __init__(self, budget: int, layers: Sequence[str] | None, ops: Sequence[str] | None):
+        self.nodes: list[RecordedNode] = []
+        self.passes: list[Backward] = []
+        self.log: list[tuple[str, Any]] = []
+        self.names: dict[Tensor, str] = {}  # of parameters, where they are known
+        self.phase = ""
+        self.left_out = 0  # arrays that gave way to the budget
+        self._budget, self._layers, self._ops = budget, layers, ops
+        self._kept = 0
+        self._heap: list[tuple[int, int, Held]] = []
+        self._held: dict[int, Held] = {}  # by the id of an array, which is held
+        # The user's graph is not kept alive by these: it would hold arrays that are over the budget.
+        self._of_node: WeakKeyDictionary[Node, RecordedNode] = WeakKeyDictionary()
+        self._of_leaf: WeakKeyDictionary[Tensor, dict[int, RecordedNode]] = WeakKeyDictionary()
+        self._of_array: dict[int, tuple[Array, RecordedNode]] = {}
+        self._pass: Backward | None = None
+
+    def record_of(self, x: Tensor) -> RecordedNode | None:
+        """The node of a tensor, also after the recording; of a leaf that was updated, the newest."""
+        if x._node is not None:
+            return self._of_node.get(x._node)
+        known = self._of_leaf.get(x)
+        return list(known.values())[-1] if known else self._of_array.get(id(x._data), (None, None))[1]
+
+    def forget(self) -> None:
+        """Lets go of what only listening needs."""
+        self._of_array.clear()
+        self._held.clear()
+        self._heap.clear()
+
+    # What the tape says --------------------------------------------------------------------------------
+
+    def value(self, op: Op, layer: str, inputs: tuple, attrs: dict[str, Any], out: Any) -> None:
+        plain = type(out) is not Tensor
+        if plain and (
+            self._pass is not None or not layer
+        ):  # a gradient rule's, or of figures beside the step
+            return
+        node = None if plain else out._node
+        array = out if plain else out._data
+        parents = node.parents if node is not None else [None] * len(inputs)
+        made = RecordedNode(
+            number=0,
+            op=op.name,
+            layer=layer,
+            name="",
+            source=_source(),
+            inputs=tuple(self._input(op, layer, i, x) for i, x in enumerate(inputs)),
+            flows=tuple(parent is not None for parent in parents),
+            attrs={name: attrs[name] for name in op.attrs if name in attrs},
+            held=self._keep(array, op.name, layer),
+            phase=self.phase,
+            within=self._pass,
+            version=None if plain else (out._version, out._version[0]),
+        )
+        self._add(made)
+        self.log.append(("forward", made))
+        if node is not None:
+            self._of_node[node] = made
+        self._of_array[id(array)] = array, made
+
+    def backward(self, output: Tensor, grad: Any, create_graph: bool) -> None:
+        root = self._tensor(output, "", "output")
+        seed = self._keep(_array(grad), root.op, root.layer)
+        self._pass = Backward(len(self.passes), root, seed, self.phase, create_graph)
+        self.passes.append(self._pass)
+        self.log.append(("pass", self._pass))
+        self._received(root).shares.append(Share(None, 0, seed))
+
+    def node(self, node: Node, grad: Any) -> None:
+        here = self._find(node)
+        self._received(here).whole.append(self._keep(_array(grad), here.op, here.layer))
+        self._pass.visits.append(here)
+        self.log.append(("backward", (self._pass, here)))
+
+    def share(self, node: Node, i: int, share: Any) -> None:
+        here = self._find(node)
+        if here.inputs:
+            target = here.inputs[i]
+        else:  # from before the recording
+            parent = node.parents[i]
+            target = self._find(parent) if type(parent) is Node else self._tensor(parent, "", "leaf")
+        held = self._keep(_array(share), target.op, target.layer)
+        self._received(target).shares.append(Share(here, i, held))
+
+    def done(self) -> None:
+        self._pass = None
+
+    # Who is who -----------------------------------------------------------------------------------------
+
+    def _add(self, node: RecordedNode) -> RecordedNode:
+        node.number = len(self.nodes)
+        self.nodes.append(node)
+        return node
+
+    def _received(self, node: RecordedNode) -> Received:
+        if not node.received or node.received[-1].backward is not self._pass:
+            node.received.append(Received(self._pass, [], []))
+        return node.received[-1]
+
+    def _input(self, op: Op, layer: str, i: int, x: Any) -> Any:
+        if type(x) is Tensor:
+            return self._tensor(x, layer, op.input_name(i), inner=i > 0)
+        if arrays.is_array(x) and x.shape:
+            return self._plain(x, layer, op.input_name(i))
+        if isinstance(x, list | tuple):
+            return self._leaf("input", layer, op.input_name(i), arrays.asarray(x, "float32"))
+        return None if x is None else float(x)
+
+    def _tensor(self, x: Tensor, layer: str, name: str, inner: bool = False) -> RecordedNode:
+        if x._node is not None:
+            return self._find(x._node, x)
+        known = self._of_leaf.setdefault(x, {})
+        found = known.get(x._version[0])
+        if found is None:
+            _, found = self._of_array.get(id(x._data), (None, None))
+            if found is not None and not x._leaf and found.version in (None, (x._version, x._version[0])):
+                return found  # cut off the tape, or made under no_grad
+            kind = "parameter" if x._leaf or x in self.names or (inner and layer) else "input"
+            found = known[x._version[0]] = self._leaf(kind, layer, name, x._data, self.names.get(x))
+        return found
+
+    def _plain(self, x: Array, layer: str, name: str) -> RecordedNode:
+        _, found = self._of_array.get(id(x), (None, None))
+        if found is None or (found.leaf and not bool((found.held.array == x).all())):
+            found = self._leaf("input", layer, name, x)
+            self._of_array[id(x)] = x, found
+        return found
+
+    def _leaf(self, kind: str, layer: str, name: str, array: Array, known: str | None = None) -> RecordedNode:
+        with arrays.beside(array):
+            copy = arrays.namespace(array).empty(array.shape, dtype=array.dtype)
+            copy[...] = array
+        path = layer.split(" ")[0]
+        called = known or (
+            (f"{path}.{name}" if kind == "parameter" else f"{name} of {path}") if path else name
+        )
+        made = RecordedNode(0, kind, layer, called, _source(), (), (), {}, Held(copy), self.phase)
+        return self._add(made)
+
+    def _find(self, node: Node, tensor: Tensor | None = None) -> RecordedNode:
+        """The record of a Node; one from before the recording has no value unless its Tensor is at hand."""
+        found = self._of_node.get(node)
+        if found is None:
+            name = f"{node.op.name} before the recording"
+            if tensor is not None:
+                found = self._leaf("input", node.layer, name, tensor._data)
+            else:
+                empty = Held(None, _unknown(node))
+                made = RecordedNode(0, "input", node.layer, name, "", (), (), {}, empty, self.phase)
+                found = self._add(made)
+            self._of_node[node] = found
+        return found
+
+    # What is kept ---------------------------------------------------------------------------------------
+
+    def _keep(self, array: Array, op: str, layer: str) -> Held:
+        held = self._held.get(id(array))
+        if held is not None and held.array is array:
+            return held
+        held = self._held[id(array)] = Held(array)
+        if not (_matches(op, self._ops) and _matches(layer.split(" ")[0], self._layers)):
+            held.drop("filtered out")
+            return held
+        self._kept += array.nbytes
+        heappush(self._heap, (-array.nbytes, len(self._held), held))
+        while self._kept > self._budget and self._heap:
+            size, _, largest = heappop(self._heap)
+            self._kept += size
+            self.left_out += 1
+            gone = largest.array
+            if self._of_array.get(id(gone), (None,))[0] is gone:
+                del self._of_array[id(gone)]
+            largest.drop("over the budget of bytes")
+        return held
+
+
+def _array(x: Any) -> Array:
+    return x._data if type(x) is Tensor else x
+
+
+def _matches(name: str, patterns: Sequence[str] | None) -> bool:
+    return patterns is None or any(fnmatchcase(name, p) or name.startswith(f"{p}.") for p in patterns)
+
+
+def _unknown(node: Node) -> Digest:
+    nan = float("nan")
+    return Digest(
+        tuple(node.shape), str(node.dtype), 0, nan, nan, nan, nan, nan, (), "made before the recording"
+    )
+
+
+_inner: dict[str, bool] = {}
+
+
+def _source() -> str:
+    """Where the user's code called, as "file:line"."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        inside = _inner.get(file)
+        if inside is None:
+            inside = _inner[file] = file.startswith(INNER)
+        if not inside:
+            for folder in (PACKAGE.parent, Path.cwd()):
+                with suppress(ValueError):
+                    file = str(Path(file).relative_to(folder))
+            return f"{file}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""

@@ -1,0 +1,210 @@
+"""The tape of a recording: every node in order, and the questions that can be asked of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from rawgan.engine import MODE, Tensor, switch
+from rawgan.inspect import check, explain, ledger, samples, stepping, summary
+from rawgan.inspect.nodes import Backward, RecordedNode
+from rawgan.inspect.recorder import Recorder
+from rawgan.inspect.replay import Replay
+from rawgan.kernels.errors import ConfigError, GradientError
+from rawgan.settings import whole_number
+
+BUDGET = 1 << 30
+
+
+class Tape:
+    """What a recording holds. `nodes` are in execution order; `passes` the backward passes.
+
+    turns: the players' updates, of a training step. title: what was recorded. Drop the tape and all that it
+    holds is free. about: of a training step: "recipe", "step", "device", "row" (its line of the history),
+    "as_trained" (whether that is the run's own line; None on another device), "shape" of an item, "range" of
+    its numbers, "noise" (the length of z), "source" (the data), and for points "networks", as in G's turn.
+    """
+
+    def __init__(self, recorder: Recorder, title: str = ""):
+        self._recorder, self.title = recorder, title
+        self.nodes = recorder.nodes
+        self.passes: list[Backward] = recorder.passes
+        self.turns: list[ledger.Turn] = []
+        self.about: dict[str, Any] = {}
+        self._replays: dict[Any, Replay] = {}
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __getitem__(self, number: int) -> RecordedNode:
+        return self.nodes[number]
+
+    def __iter__(self) -> Iterator[RecordedNode]:
+        return iter(self.nodes)
+
+    def __repr__(self) -> str:
+        left = self._recorder.left_out
+        gone = f", {left} arrays over the budget and summarised" if left else ""
+        title = f" of {self.title}" if self.title else ""
+        return f"<Tape{title}: {len(self)} nodes, {len(self.passes)} backward passes{gone}>"
+
+    def _repr_html_(self) -> str:
+        from rawgan.inspect.show import table
+
+        rows = [
+            {
+                "node": n.number,
+                "phase": n.phase,
+                "what": n.name or n.op,
+                "layer": n.layer,
+                "shape": str(n.shape),
+            }
+            for n in self.nodes[:200]
+        ]
+        more = f" (the first 200 of {len(self)})" if len(self) > 200 else ""
+        return table(rows, repr(self) + more)
+
+    @contextmanager
+    def during(self, phase: str) -> Iterator[None]:
+        """What is recorded inside the block belongs to that phase of a training step."""
+        recorder = self._recorder
+        before, recorder.phase = recorder.phase, phase
+        recorder.log.append(("phase", phase))
+        try:
+            yield
+        finally:
+            recorder.phase = before
+
+    def find(self, what: Any) -> RecordedNode:
+        """The node of a Tensor, a number, or a name: a parameter's, a layer's (its last operation).
+
+        Of several of one name it is the last that has a gradient. Raises GradientError where there is none.
+        """
+        if isinstance(what, RecordedNode):
+            if what.number >= len(self) or self.nodes[what.number] is not what:
+                raise GradientError(f"{what!r} is of another tape")
+            return what
+        if isinstance(what, Tensor):
+            found = self._recorder.record_of(what)
+            if found is None:
+                raise GradientError(
+                    "this tensor was not recorded: make it inside `with rawgan.inspect.record()`"
+                )
+            return found
+        if isinstance(what, str):
+            named = [n for n in self.nodes if what in (n.name, n.layer, n.layer.split(" ")[0])]
+            best = [n for n in named if n.name == what] or [n for n in named if not n.leaf]
+            best = [n for n in best if n.received] or best
+            if not best:
+                names = ", ".join(dict.fromkeys(n.name for n in self.nodes if n.op == "parameter"))
+                raise GradientError(f"there is no node {what!r}; parameters: {names}")
+            return best[-1]
+        whole_number("a node's number", what, least=0)
+        if what >= len(self):
+            raise GradientError(f"there is no node {what}; the tape has {len(self)}")
+        return self.nodes[what]
+
+    def replay(self, dtype: Any = np.float64) -> Replay:
+        """The recorded graph, to be computed again in a dtype."""
+        dtype = np.dtype(dtype)
+        if dtype not in self._replays:
+            self._replays[dtype] = Replay(self.nodes, dtype)
+        return self._replays[dtype]
+
+    def check(self, node: Any, index: Any = None, seed: int = 0) -> check.Check:
+        """A gradient element against a finite difference; without an index, along a random direction.
+
+        Returns a Check; print it, or ask `.ok`.
+        """
+        return check.check(self.replay(), self.find(node), index, seed)
+
+    def explain(
+        self, node: Any, index: Any = (), most: int = 3, depth: int | None = None
+    ) -> explain.Explanation:
+        """The chain of local derivatives behind one gradient element: `most` paths at each level.
+
+        The largest is followed up to the loss, or `depth` levels. Print the result.
+        """
+        whole_number("explain: most", most)
+        return explain.explain(self.replay(), self.find(node), index, most, depth)
+
+    def ledger(self, node: Any, terms: Mapping[str, Any] | None = None) -> ledger.Ledger:
+        """A node's gradient by terms of the loss.
+
+        terms: by name, the Tensors or nodes that the loss is the sum of; by default those of the training
+        step, or else what is added up in the loss.
+        """
+        node = self.find(node)
+        if not node.received:
+            raise GradientError(f"{node!r}: no backward pass brought a gradient here")
+        backward = node.received[-1].backward
+        turn = self.turn_of(backward)
+        if terms is not None:
+            named = {name: self.find(term) for name, term in terms.items()}
+        else:
+            named = turn.terms if turn else ledger.addends(backward.root)
+        update = next((u for u in turn.parameters.values() if u.node is node), None) if turn else None
+        return ledger.ledger(
+            self.replay(node.held.value.dtype), node, named, update.clipped if update else None
+        )
+
+    def turn_of(self, backward: Backward) -> ledger.Turn | None:
+        """The update that a backward pass was for."""
+        return next((turn for turn in self.turns if turn.backward is backward), None)
+
+    def samples(self) -> samples.Samples:
+        """Of each example that G made in a training step: the gradient of G's loss, and D's factor in it."""
+        return samples.samples(self.turns)
+
+    def summary(self) -> summary.Summary:
+        """Norms, dead and saturated units, updates, layer by layer."""
+        return summary.summary(self.nodes, self.turns)
+
+    def events(self) -> Iterator[stepping.Event]:
+        """All that happened, in order."""
+        return stepping.events(self._recorder.log)
+
+    def save_html(self, path: str | os.PathLike) -> None:
+        """Write the report: one page that opens from disk and asks nothing of any host."""
+        from rawgan.inspect.report import save
+
+        save(self, path)
+
+
+@contextmanager
+def record(
+    budget: int = BUDGET, layers: Sequence[str] | None = None, ops: Sequence[str] | None = None
+) -> Iterator[Tape]:
+    """Inside the block every operation is written down, with its value, gradient, and who gave what to it.
+
+    budget: bytes of arrays to keep; beyond them the largest are replaced by their figures (a Digest).
+    layers, ops: patterns such as ["generator.*"], ["conv*"]; of other nodes no arrays are kept.
+
+    >>> import rawgan
+    >>> x = rawgan.tensor([1.0, 2.0], requires_grad=True)
+    >>> with rawgan.inspect.record() as tape:
+    ...     (x * x).sum().backward()
+    >>> [node.op for node in tape.nodes]
+    ['parameter', 'multiply', 'sum']
+    >>> tape.check(x, 1).ok
+    True
+    """
+    whole_number("record: budget", budget, least=0)
+    for name, patterns in (("layers", layers), ("ops", ops)):
+        if isinstance(patterns, str) or not (patterns is None or all(isinstance(p, str) for p in patterns)):
+            raise ConfigError(
+                f"record: {name} is a list of patterns such as ['generator.*'], got {patterns!r}"
+            )
+    if MODE.get().watch is not None:
+        raise ConfigError("record: somebody is watching already; recordings do not nest")
+    recorder = Recorder(budget, layers, ops)
+    tape = Tape(recorder)
+    try:
+        with switch(watch=recorder):
+            yield tape
+    finally:
+        recorder.forget()
