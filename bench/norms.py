@@ -82,8 +82,8 @@ class Perceptrons(Mlp):
         pixels, hidden = math.prod(shape), [self.hidden] * self.layers
         generator = [*self._path(self.noise, *hidden), nn.Dense(hidden[-1], pixels)]
         discriminator = [*self._path(pixels, *hidden, normalise_first=False), nn.Dense(hidden[-1], 1)]
-        for layer in (*generator, *discriminator) if self.gain is not None else ():
-            if isinstance(layer, nn.Dense):
+        for layer in (*generator, *discriminator):
+            if self.gain is not None and isinstance(layer, nn.Dense):
                 scale = self.gain * math.sqrt(2 / layer.weight.shape[1])
                 layer.weight.copy_(scale * rng.current().normal(layer.weight.shape))
         return {
@@ -158,7 +158,7 @@ def run(
             raise ConfigError(f"bench: norms has no setting {name!r}{recipes.nearest(name, SETTINGS)}")
     if steps < FIRST + WINDOWS:
         raise ConfigError(f"bench: norms takes at least {FIRST + WINDOWS} steps, got {steps}")
-    source = data.load("digits")
+    source: Any = data.load("digits")
     rows = {(name, method): _row(name, method) for name in only or SETTINGS for method in METHODS}
     taken: dict[tuple[str, str], list[Watched]] = {key: [] for key in rows}
     for name, method, seed in show([(*key, seed) for seed in seeds for key in rows]):

@@ -57,7 +57,8 @@ def run(
     for part in only:
         if part not in PARTS:
             raise ConfigError(f"bench: ring has no part {part!r}{recipes.nearest(part, PARTS)}")
-    whole_number("bench: steps", 10_000 if length is None else length)
+    length = length if length is not None else recipes.make("mixture").steps or 0
+    whole_number("bench: steps", length)
     if len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
         raise ConfigError(f"bench: seeds are different whole numbers from 0 on, got {list(seeds)}")
     made = {pack: recipes.make("mixture", pack=pack) for pack in packs}
@@ -66,7 +67,7 @@ def run(
     work = only or PARTS
     rows = {pack: _row(pack) for pack in made}
     for pack, seed in show([(pack, seed) for pack in made for seed in seeds] if "quality" in work else []):
-        found = _judged(made[pack], seed, sides, length or made[pack].steps)
+        found = _judged(made[pack], seed, sides, length)
         for side, values in found.items():
             kept = rows[pack]["figures"].setdefault(side, {name: [] for name in MEASURES})
             for name, value in values.items():
@@ -75,7 +76,7 @@ def run(
         calls = _calls(made[pack], sides)
         taken = timing.alternate(calls, seconds)
         rows[pack]["times"] = {side: timing.summary(times) for side, times in taken.items()}
-    settings = {"seeds": list(seeds), "steps": length or recipes.make("mixture").steps, "samples": SAMPLES}
+    settings = {"seeds": list(seeds), "steps": length, "samples": SAMPLES}
     more = {"missing": {RIVAL: why} if why else {}, "settings": settings | document.of_torch(sides[1:])}
     columns = [OWN, f"{OWN} train", RIVAL]
     return document.make("ring", list(rows.values()), columns, OWN, **more)
