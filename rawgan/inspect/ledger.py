@@ -16,6 +16,7 @@ from rawgan import arrays
 from rawgan.engine import Tensor, grad
 from rawgan.inspect.nodes import Backward, Digest, RecordedNode
 from rawgan.inspect.replay import Replay
+from rawgan.inspect.show import dataframe, host, table, text
 from rawgan.kernels.errors import GradientError
 
 if TYPE_CHECKING:
@@ -40,17 +41,21 @@ class Turn:
 
 @dataclass
 class Update:
-    """What one update did to a parameter: the gradient before and after clipping, the values, the rate.
+    """What one update did to a parameter.
 
-    node: the parameter before the update; None where the loss did not depend on it.
+    node: the parameter as it was before. gradient, clipped: before and after clipping. after: the new values.
     """
 
-    node: RecordedNode | None
+    node: RecordedNode
     gradient: np.ndarray
     clipped: np.ndarray
-    before: np.ndarray
     after: np.ndarray
     learning_rate: float
+
+    @property
+    def before(self) -> np.ndarray:
+        """The values before the update."""
+        return host(self.node.held.value)
 
 
 @dataclass
@@ -102,21 +107,15 @@ class Ledger:
 
     def to_dataframe(self) -> pandas.DataFrame:
         """The rows as a pandas DataFrame; ConfigError without pandas."""
-        from rawgan.inspect.show import dataframe
-
         return dataframe(self.rows())
 
     def __repr__(self) -> str:
-        from rawgan.inspect.show import text
-
         pairs = [f"cosine of {a} and {b}: {value:+.3f}" for (a, b), value in self.cosines.items()]
         title = f"where the gradient of {self.node.name or self.node.op} comes from"
         off = f"the parts add up to the whole but for {self.rest:.1e} of its norm"
         return "\n".join([title, text(self.rows()), *pairs, off])
 
     def _repr_html_(self) -> str:
-        from rawgan.inspect.show import table
-
         return table(self.rows(), f"where the gradient of {self.node.name or self.node.op} comes from")
 
 

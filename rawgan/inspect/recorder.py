@@ -220,7 +220,7 @@ def _unknown(node: Node) -> Digest:
     )
 
 
-_inner: dict[str, bool] = {}
+_shown: dict[str, str] = {}
 
 
 def _source() -> str:
@@ -228,13 +228,18 @@ def _source() -> str:
     frame = sys._getframe(2)
     while frame is not None:
         file = frame.f_code.co_filename
-        inside = _inner.get(file)
-        if inside is None:
-            inside = _inner[file] = file.startswith(INNER)
-        if not inside:
-            for folder in (PACKAGE.parent, Path.cwd()):
-                with suppress(ValueError):
-                    file = str(Path(file).relative_to(folder))
-            return f"{file}:{frame.f_lineno}"
+        shown = _shown.get(file)
+        if shown is None:
+            shown = _shown[file] = "" if file.startswith(INNER) else _short(file)
+        if shown:
+            return f"{shown}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
+
+
+def _short(file: str) -> str:
+    """A file's path from the checkout or the working folder on, where it lies there."""
+    for folder in (PACKAGE.parent, Path.cwd()):
+        with suppress(ValueError):
+            return str(Path(file).relative_to(folder))
+    return file

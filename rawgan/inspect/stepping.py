@@ -13,8 +13,8 @@ from rawgan.inspect.nodes import RecordedNode
 class Event:
     """Something that happened.
 
-    kind: "phase", "layer", "forward", "backward", "update", or "pass" where a backward pass begins. says: a line
-    for people. node: the operation; turn: the update.
+    kind: "phase", "layer", "forward", "backward", "update", or "pass" where a backward pass begins. says: a
+    line for people. node: the operation; turn: the update.
     """
 
     kind: str

@@ -67,7 +67,7 @@ def summary(nodes: list[RecordedNode], turns: list[Turn]) -> Summary:
     for turn in turns:
         by_user: dict[tuple[str, str], list[Update]] = {}
         for update in turn.parameters.values():
-            user = users.get(update.node) if update.node else None
+            user = users.get(update.node)
             if user is not None:
                 by_user.setdefault((user.phase, user.layer), []).append(update)
         for key, updates in by_user.items():

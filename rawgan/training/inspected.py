@@ -20,6 +20,7 @@ from rawgan.inspect.comparison import Comparison
 from rawgan.inspect.ledger import Turn, Update
 from rawgan.inspect.recorder import Recorder
 from rawgan.inspect.samples import judged
+from rawgan.inspect.show import host
 from rawgan.inspect.tape import BUDGET, Tape
 from rawgan.kernels.errors import CheckpointError, ConfigError
 from rawgan.notice import warn
@@ -42,7 +43,7 @@ class RecordedGame(Game):
         self._tape, self._recorder = tape, recorder
         self._fake: Tensor | None = None
         self._outputs: list[Tensor] = []
-        self._clipped: dict[Tensor, tuple[np.ndarray, np.ndarray]] = {}
+        self._gradients: dict[Tensor, tuple[np.ndarray, np.ndarray]] = {}  # before and after clipping
 
     def generate(self) -> Tensor:
         with self._tape.during("G makes examples"):
@@ -64,7 +65,6 @@ class RecordedGame(Game):
         parameters = {
             f"{name}.{key}": p for name in names for key, p in self.networks[name].named_parameters()
         }
-        before = {name: _host(p.data) for name, p in parameters.items()}
         nodes = {name: self._recorder.record_of(p) for name, p in parameters.items()}
         optimizer = self.trainer.optimizers[player]
         if "generator" in names and len(self.trainer.shape) == 1:
@@ -77,9 +77,9 @@ class RecordedGame(Game):
                 tape.passes[-1],
                 {name: tape.find(term) for name, term in terms.items()},
                 {
-                    name: Update(nodes[name], *self._clipped[p], before[name], _host(p.data), optimizer.rate)
+                    name: Update(node, *self._gradients[p], np.array(host(p.data)), optimizer.rate)
                     for name, p in parameters.items()
-                    if p in self._clipped
+                    if p in self._gradients and (node := nodes[name]) is not None
                 },
                 self._judged() if "generator" in names else None,
             )
@@ -93,15 +93,14 @@ class RecordedGame(Game):
         return judged(outputs, fake)
 
     def _clip(self, player: str, gradients: list[Array], sums: Array) -> None:
-        before = [_host(g) for g in gradients]
+        limits = [
+            self.recipe.for_player(key, player) for key in ("clip_norm", "clip_norm_each", "clip_value")
+        ]
+        before = [np.array(host(g)) for g in gradients] if any(limits) else gradients
         super()._clip(player, gradients, sums)
         learning = [p for p in self.trainer.optimizers[player].params if p.grad is not None]
-        after = map(_host, gradients)
-        self._clipped = dict(zip(learning, zip(before, after, strict=True), strict=True))
-
-
-def _host(array: Array) -> np.ndarray:
-    return np.array(arrays.to_numpy(array))
+        pairs = zip(map(host, before), map(host, gradients), strict=True)
+        self._gradients = dict(zip(learning, pairs, strict=True))
 
 
 def inspect(
