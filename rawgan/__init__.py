@@ -49,6 +49,7 @@ _MODULES = (
     "rating",
     "recipes",
     "rng",
+    "tensorboard",
     "training",
 )
 _ERRORS = (

@@ -35,6 +35,7 @@ ROOMS = [
     "data",
     "inspect",
     "training",
+    "tensorboard",
     "metrics",
     "evaluation",
     "rating",

@@ -1,10 +1,30 @@
-"""`rawgan info`."""
+"""`rawgan tensorboard` and `rawgan info`."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import rawgan
+
+
+def tensorboard(run: Path, /, *, out: Path | None = None) -> None:
+    """Write a run's history, weights, pictures, settings and warnings for TensorBoard.
+
+    It needs rawgan[tensorboard]; look at the result with tensorboard --logdir logs.
+
+    Parameters
+    ----------
+    run:
+        A run directory, or a file written by Run.save.
+    out:
+        A folder without events (default: logs/ and the name of the run).
+    """
+    from rawgan import tensorboard as board
+
+    out = out or Path("logs", run.absolute().name)
+    board.export(run, out)
+    print(out)
 
 
 def info() -> None:

@@ -190,10 +190,10 @@ def save_animation(path: str | os.PathLike, frames: Mapping[int, str | os.PathLi
     steps = sorted(frames)
     places = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), FRAMES)).round().astype(int))
     chosen = [steps[place] for place in places]
-    size = _open(frames[chosen[-1]]).size
+    size = opened(frames[chosen[-1]]).size
 
     def captioned(step: int):
-        picture = _open(frames[step])
+        picture = opened(frames[step])
         if picture.size != size:
             raise ShapeError(f"save_animation: {frames[step]} is {picture.size}, and the last picture {size}")
         return _caption(picture, step, steps[-1])
@@ -228,7 +228,8 @@ def _pixels(images: np.ndarray) -> np.ndarray:
     return (images.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def _open(path: str | os.PathLike):
+def opened(path: str | os.PathLike):
+    """A picture file as a Pillow image, "RGB" or "L"; DataError where it is none."""
     from PIL import Image
 
     try:

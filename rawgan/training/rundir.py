@@ -143,6 +143,13 @@ class RunDirectory:
         kept = [text for text in old if _number_before(text) <= step and text != line]
         write_whole(path, ["".join(f"{text}\n" for text in [*kept, line]).encode()])
 
+    def warnings(self) -> list[tuple[int, str, str]]:
+        """(step, kind, what it says) for each line of warnings.txt that a run wrote."""
+        path = self.path / "warnings.txt"
+        lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
+        found = (re.fullmatch(r"([0-9]{1,18}): (\w+): (.+)", line) for line in lines)
+        return [(int(match[1]), match[2], match[3]) for match in found if match]
+
     def sample_path(self, step: int) -> Path:
         """Where the picture of the samples after `step` steps belongs; its folder is made."""
         return self._folder("samples") / f"step-{step:08d}.png"
