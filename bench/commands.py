@@ -306,6 +306,25 @@ def warnings(*, only: Names = None, seconds: float = 5.0, json: Path | None = No
 
 
 @app.command
+def inspect(*, only: Names = None, seconds: float = 5.0, json: Path | None = None) -> None:
+    """Time what recording a training step costs, beside its steps, and what it costs while nobody records.
+
+    Parameters
+    ----------
+    only:
+        Names of recipes.
+    seconds:
+        For each column of each recipe.
+    json:
+        Write the results to this file, for compare.
+    """
+    from rawgan.bench import inspected as bench
+    from rawgan.bench import tables
+
+    _measure(lambda: bench.run(only or (), seconds, tables.following), None, None, seconds, json)
+
+
+@app.command
 def compare(a: Path, b: Path, /) -> None:
     """Put two results side by side: two machines, two commits, or a CPU's file and a GPU's.
 

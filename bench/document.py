@@ -33,7 +33,18 @@ from rawgan.kernels.errors import DataError
 from rawgan.training.files import write_whole
 
 FORMAT = 1
-WHATS = ("kernels", "train-step", "profile", "growth", "tape", "gradients", "ring", "norms", "warnings")
+WHATS = (
+    "kernels",
+    "train-step",
+    "profile",
+    "growth",
+    "tape",
+    "gradients",
+    "ring",
+    "norms",
+    "warnings",
+    "inspect",
+)
 RIVALS = ("torch", "torch.compile")
 CURVE = ("x", "median", "low", "high")
 

@@ -15,7 +15,8 @@ from rawgan.bench.document import RIVALS
 
 Row = dict[str, Any]
 BARE = "bare SGEMM"
-OWN = {"ring": "ring", "norms": "norms", "warnings": "alarms"}  # the modules of what is shown in another way
+# The modules of what is shown in another way.
+OWN = {"ring": "ring", "norms": "norms", "warnings": "alarms", "inspect": "inspected"}
 
 
 def console() -> Console:

@@ -210,26 +210,42 @@ def _compare(history: Mapping[str, np.ndarray], row: Mapping[str, float]) -> boo
 
 
 def _recorded(trainer: Trainer, run: Run, step: int, how: tuple) -> Tape:
-    recorder = Recorder(*how)
-    name, history = run.config["recipe"], run.history
-    tape = Tape(recorder, f"step {step} of {name} on {run.config['data']['name']}, {trainer.device}")
-    for part, network in trainer.networks.items():
-        recorder.names.update({p: f"{part}.{key}" for key, p in network.named_parameters()})
-    row: dict[str, float] = {"step": step}
+    tape = recorded_step(trainer, *how)
+    config = run.config
+    tape.title = f"step {step} of {config['recipe']} on {config['data']['name']}, {trainer.device}"
+    same = _compare(run.history, tape.about["row"]) if trainer.device == run.trainer.device else None
+    shape, ends = tuple(config["data"]["shape"]), (trainer.recipe.low, trainer.recipe.high)
+    tape.about |= {
+        "recipe": config["recipe"],
+        "step": step,
+        "as_trained": same,
+        "shape": shape,
+        "range": ends,
+    }
+    tape.about |= {"source": trainer.source, "noise": trainer.recipe.noise}
+    return tape
+
+
+def recorded_step(
+    trainer: Trainer,
+    budget: int = BUDGET,
+    layers: Sequence[str] | None = None,
+    ops: Sequence[str] | None = None,
+) -> Tape:
+    """One training step, recorded; tape.about has its "row" of the history and its "device"."""
+    recorder = Recorder(budget, layers, ops)
+    for name, network in trainer.networks.items():
+        recorder.names.update({p: f"{name}.{key}" for key, p in network.named_parameters()})
+    tape, row = Tape(recorder), {"step": float(trainer.steps + 1)}
 
     def report(turn: int, player: str, values: dict[str, Array]) -> None:
         row.update({key: arrays.to_numpy(value).item() for key, value in values.items()})
 
     recorder.phase = LOSS
-    game = RecordedGame(trainer, report, tape, recorder)
     try:
-        trainer.play(game, recorder)
+        trainer.play(RecordedGame(trainer, report, tape, recorder), recorder)
     finally:
         recorder.forget()
     trainer.steps += 1
-    agrees = _compare(history, row) if trainer.device == run.trainer.device else None
-    shape = run.config["data"]["shape"]
-    tape.about |= {"recipe": name, "step": step, "device": trainer.device, "row": row, "shape": tuple(shape)}
-    tape.about |= {"as_trained": agrees, "range": (trainer.recipe.low, trainer.recipe.high)}
-    tape.about |= {"source": trainer.source, "noise": trainer.recipe.noise}
+    tape.about |= {"row": row, "device": trainer.device}
     return tape

@@ -120,7 +120,7 @@ def test_help_names_the_commands_and_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "[]\n")
-    commands = "kernels train-step profile growth tape gradients ring norms warnings compare plot"
+    commands = "kernels train-step profile growth tape gradients ring norms warnings inspect compare plot"
     for command in commands.split():
         assert re.search(rf"\b{command}\b", done.stdout)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rawgan import kernels
-from rawgan.bench import alarms, roofs, timing
+from rawgan.bench import alarms, inspected, roofs, timing
 from rawgan.kernels.cpu import pool, threads
 
 
@@ -117,3 +117,17 @@ def test_the_share_of_the_warnings_is_told():
     taken = {alarms.STEP: {"median_ms": 2.0}, alarms.WARNINGS: {"median_ms": 0.05}}
     (line,) = alarms.notes({"rows": [{"name": "mlp", "times": taken}]})
     assert line == "mlp: warnings take 2.50% of a step, 2% are asked for: not reached"
+
+
+def test_what_recording_costs_is_told(bench_says):
+    taken = {
+        "cpu train": {"median_ms": 2.0},
+        "recorded": {"median_ms": 3.0},
+        "questions": {"median_ms": 0.01},
+    }
+    (line,) = inspected.notes({"rows": [{"name": "mlp", "times": taken}]})
+    assert line.startswith("mlp: 0.50% of a step while nobody records")
+    assert "1.50 times a step while it is recorded" in line
+    code, said = bench_says("inspect", "--only=mixture", "--seconds=1e-3")[:2]
+    assert code == 0
+    assert "mixture: 0." in said
