@@ -63,7 +63,7 @@ def notes(found: dict[str, Any]) -> list[str]:
             step = times[STEP]["median_ms"]
             off, on = 100 * times[QUESTIONS]["median_ms"] / step, times[RECORDED]["median_ms"] / step
             lines.append(
-                f"{row['name']}: {off:.2f}% of a step while nobody records ({OFF:g}% at most wanted), {on:.2f} "
-                f"times a step while it is recorded ({ON:g} at most wanted)"
+                f"{row['name']}: {off:.2f}% of a step while nobody records ({OFF:g}% at most wanted), "
+                f"{on:.2f} times a step while it is recorded ({ON:g} at most wanted)"
             )
     return lines

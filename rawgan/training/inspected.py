@@ -214,15 +214,9 @@ def _recorded(trainer: Trainer, run: Run, step: int, how: tuple) -> Tape:
     config = run.config
     tape.title = f"step {step} of {config['recipe']} on {config['data']['name']}, {trainer.device}"
     same = _compare(run.history, tape.about["row"]) if trainer.device == run.trainer.device else None
-    shape, ends = tuple(config["data"]["shape"]), (trainer.recipe.low, trainer.recipe.high)
-    tape.about |= {
-        "recipe": config["recipe"],
-        "step": step,
-        "as_trained": same,
-        "shape": shape,
-        "range": ends,
-    }
-    tape.about |= {"source": trainer.source, "noise": trainer.recipe.noise}
+    recipe = trainer.recipe
+    tape.about |= {"recipe": recipe.name, "step": step, "as_trained": same, "source": trainer.source}
+    tape.about |= {"shape": trainer.shape, "range": (recipe.low, recipe.high), "noise": recipe.noise}
     return tape
 
 
