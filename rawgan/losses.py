@@ -10,7 +10,6 @@ adversarial('hinge')
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from rawgan.engine import Tensor, grad, tensor
 from rawgan.kernels.errors import ConfigError, ShapeError
 from rawgan.ops.arithmetic import raw
 from rawgan.ops.shape import as_input
-from rawgan.settings import number
+from rawgan.settings import nearest, number
 
 
 def _tensor(x: Any) -> Tensor:
@@ -191,11 +190,8 @@ def adversarial(name: str, probabilities: bool = False, label_smoothing: float =
     Raises ConfigError for an unknown name, or for one that has no form for probabilities or no labels.
     """
     if not isinstance(name, str) or name not in OBJECTIVES:
-        near = difflib.get_close_matches(str(name), OBJECTIVES, n=1)
         raise ConfigError(
-            f"there is no objective {name!r}"
-            + (f"; did you mean {near[0]!r}?" if near else "")
-            + f"; there are: {', '.join(OBJECTIVES)}"
+            f"there is no objective {name!r}{nearest(name, OBJECTIVES)}; there are: {', '.join(OBJECTIVES)}"
         )
     logits, probability = OBJECTIVES[name]
     smoothing = number("adversarial: label_smoothing", label_smoothing, 0.0, 1.0)

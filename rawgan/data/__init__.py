@@ -13,7 +13,6 @@ A new dataset is a new row of `DATASETS`.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from rawgan.data.folders import folder
 from rawgan.data.mixtures import Endless, Mixture, function, grid, ring, spirals
 from rawgan.data.resize import resize_images
 from rawgan.kernels.errors import ConfigError
+from rawgan.settings import near
 
 __all__ = [
     "DATASETS",
@@ -115,8 +115,8 @@ def load(
         _check_split("an array", split, ("train",))
         return Dataset("array", source)
     if source not in DATASETS:
-        near = difflib.get_close_matches(source.lower(), DATASETS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        meant = near(source, DATASETS)
+        hint = f"did you mean {meant!r}? " if meant else ""
         raise ConfigError(
             f"unknown data {source!r}: {hint}There are: {', '.join(DATASETS)}; or give the path of a folder "
             "of pictures (there is none of this name)"

@@ -12,7 +12,6 @@ A recipe is a frozen dataclass; its fields are what a user may change by keyword
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import Any
 
 from rawgan.kernels.errors import ConfigError
@@ -29,8 +28,9 @@ from rawgan.recipes.mlp import Mlp
 from rawgan.recipes.vae import Vae
 from rawgan.recipes.wgan import Wgan
 from rawgan.recipes.wgan_gp import WganGp
+from rawgan.settings import nearest
 
-__all__ = ["RECIPES", "Adversarial", "Custom", "Recipe", "make", "names"]
+__all__ = ["RECIPES", "Adversarial", "Custom", "Recipe", "make", "names", "nearest"]
 
 RECIPES: dict[str, type[Recipe]] = {
     kind.name: kind
@@ -75,9 +75,3 @@ def build(kind: type[Recipe], fields: dict[str, Any]) -> Recipe:
                 f"it has: {', '.join(known)}"
             )
     return kind(**fields)
-
-
-def nearest(word: Any, known: Any) -> str:
-    """ "; did you mean ...?" or nothing."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -12,6 +12,7 @@ import numpy as np
 from rawgan import data, nn, recipes
 from rawgan.kernels.errors import ConfigError
 from rawgan.nn.structure import describe
+from rawgan.settings import near, nearest
 from rawgan.training.config import ELSEWHERE, check
 from rawgan.training.rundir import RunDirectory
 from rawgan.training.step import Trainer
@@ -24,10 +25,21 @@ def refuse_unknown(recipe: Any, settings: Mapping[str, Any], keywords: Collectio
     fields = list(dict.fromkeys(f.name for kind in kinds for f in dataclasses.fields(kind)))
     for key in settings:
         if key not in fields:
+            hint = nearest(key, [*fields, *keywords]) or _elsewhere(key)
             raise ConfigError(
-                f"{recipe if known else 'train'}: there is no setting {key!r}"
-                f"{recipes.nearest(key, [*fields, *keywords])}; there are: {', '.join(fields)}"
+                f"{recipe if known else 'train'}: there is no setting {key!r}{hint}; there are: "
+                f"{', '.join(fields)}"
             )
+
+
+def _elsewhere(key: str) -> str:
+    """Which recipes have a setting that this one has not."""
+    having: dict[str, list[str]] = {}
+    for name, kind in recipes.RECIPES.items():
+        for field in dataclasses.fields(kind):
+            having.setdefault(field.name, []).append(name)
+    meant = near(key, having)
+    return f"; {meant!r} is one of {', '.join(having[meant])}" if meant else ""
 
 
 def saved_config(out: Any) -> dict[str, Any] | None:
