@@ -149,6 +149,7 @@ def on_device(value: Any) -> Any:
     return type(value)(map(on_device, value)) if type(value) in (tuple, list) else value
 
 
+SENDING = (np.asarray, np.array)
 READING = (np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.compress, np.extract)
 
 
@@ -176,6 +177,8 @@ class _Namespace:
 def _on_device(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if function in READING:
         recording.refuse(f"a shape depends on values ({function.__name__})")
+    if function in SENDING and not isinstance(args[0], HostArray):
+        recording.refuse("values are copied from the host")
     if function in (np.empty, np.empty_like):  # has no values to be made again
         return on_device(function(*map(plain, args), **kwargs))
     kwargs, out = {name: plain(value) for name, value in kwargs.items()}, kwargs.get("out")

@@ -173,22 +173,13 @@ def abs_x(gy, x):
 @op("maximum")
 def maximum(xp, x, y):
     """The larger of x and y; where they are equal each gets half of the gradient."""
-    return _select(xp, x, y, xp.maximum)
+    return xp.maximum(x, y)  # a Python number takes the dtype of the array beside it
 
 
 @op("minimum")
 def minimum(xp, x, y):
     """The smaller of x and y; where they are equal each gets half of the gradient."""
-    return _select(xp, x, y, xp.minimum)
-
-
-def _select(xp, x, y, choose):
-    # A Python number takes the dtype of the array beside it.
-    if not hasattr(x, "dtype"):
-        x = xp.asarray(x, dtype=y.dtype)
-    if not hasattr(y, "dtype"):
-        y = xp.asarray(y, dtype=x.dtype)
-    return choose(x, y)
+    return xp.minimum(x, y)
 
 
 def _winner(x, y, gz):

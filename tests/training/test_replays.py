@@ -8,7 +8,7 @@ import pytest
 from tiny_runs import assert_same, quick
 
 import rawgan
-from rawgan import losses, nn, ops, optim, recipes, rng, schedules
+from rawgan import arrays, losses, nn, ops, optim, recipes, rng, schedules
 from rawgan.kernels.cuda import host, recording
 from rawgan.training import recorded, replays
 
@@ -202,6 +202,11 @@ class Sending(nn.Module):
         return x + rawgan.tensor(np.full(8, 0.5, np.float32))
 
 
+class Asking(nn.Module):
+    def forward(self, x):
+        return x * arrays.namespace(x.data).asarray(2.0, dtype=x.dtype)
+
+
 class Drawing(nn.Module):
     def forward(self, x):
         return x * float(rng.current().uniform((), device="cpu"))
@@ -255,6 +260,7 @@ class Textbook(nn.Module):
         (Following, r"Following\.mean changes"),
         (Reading, "read back"),
         (Sending, "from the host"),
+        (Asking, "from the host"),
         (Drawing, "drawn on the host"),
         (Choosing, "drawn on the host"),
         (Mixing, "drawn on the host"),
