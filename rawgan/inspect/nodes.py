@@ -88,6 +88,10 @@ class Share(NamedTuple):
     position: int
     held: Held
 
+    def __repr__(self) -> str:
+        who = repr(self.consumer) if self.consumer else "the start of the backward pass"
+        return f"<share of {who}: {self.value!r}>"
+
     @property
     def name(self) -> str:
         return self.consumer.input_names[self.position] if self.consumer else ""

@@ -238,7 +238,12 @@ def _source() -> str:
 
 
 def _short(file: str) -> str:
-    """A file's path from the checkout or the working folder on, where it lies there."""
+    """A file's path from the checkout or the working folder on, where it lies there; of a cell, "In[3]"."""
+    jupyter = sys.modules.get("IPython")
+    shell = jupyter.get_ipython() if jupyter else None
+    cell = shell.compile.format_code_name(file) if shell else None
+    if cell is not None:  # ("Cell", "In[3]"); its file is a temporary one that means nothing to anybody
+        return cell[1]
     for folder in (PACKAGE.parent, Path.cwd()):
         with suppress(ValueError):
             return str(Path(file).relative_to(folder))
