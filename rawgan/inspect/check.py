@@ -91,7 +91,7 @@ def check(replay: Replay, node: RecordedNode, index: Any = None, seed: int = 0) 
     root = backward.root
 
     def loss(x: np.ndarray) -> tuple[np.ndarray, dict[RecordedNode, np.ndarray]]:
-        found = replay.along(node, Tensor(x), [root])
+        found = replay.along(node, Tensor(np.asarray(x)), [root])
         return found[root].data * weight, _corners(replay, found)
 
     leaf = Tensor(point, requires_grad=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,7 +10,7 @@ from fnmatch import fnmatchcase
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from rawgan import arrays
 from rawgan.arrays import Array
@@ -24,7 +25,7 @@ INNER = tuple(str(PACKAGE / room) for room in ("engine", "ops", "nn", "losses", 
 class Recorder(Watch):
     """Fills lists of nodes, passes and events.
 
-    budget: bytes of arrays that are kept, beside the values of leaves, which always are; the largest give
+    budget: bytes of arrays that are kept, beside what went in, which always is; the largest give
     way. layers, ops: patterns; the arrays of other nodes are not kept.
     """
 
@@ -38,11 +39,12 @@ class Recorder(Watch):
         self._budget, self._layers, self._ops = budget, layers, ops
         self._kept = 0
         self._heap: list[tuple[int, int, Held]] = []
+        self._order = itertools.count()
         self._held: dict[int, Held] = {}  # by the id of an array, which is held
         # The user's graph is not kept alive by these: it would hold arrays that are over the budget.
         self._of_node: WeakKeyDictionary[Node, RecordedNode] = WeakKeyDictionary()
         self._of_leaf: WeakKeyDictionary[Tensor, dict[int, RecordedNode]] = WeakKeyDictionary()
-        self._of_array: dict[int, tuple[Array, RecordedNode]] = {}
+        self._of_array: dict[int, tuple[ref[Array], RecordedNode]] = {}  # by an array's id, while it lives
         self._pass: Backward | None = None
 
     def record_of(self, x: Tensor) -> RecordedNode | None:
@@ -50,7 +52,7 @@ class Recorder(Watch):
         if x._node is not None:
             return self._of_node.get(x._node)
         known = self._of_leaf.get(x)
-        return list(known.values())[-1] if known else self._of_array.get(id(x._data), (None, None))[1]
+        return list(known.values())[-1] if known else self._made(x._data)
 
     def forget(self) -> None:
         """Lets go of what only listening needs."""
@@ -87,11 +89,11 @@ class Recorder(Watch):
         self.log.append(("forward", made))
         if node is not None:
             self._of_node[node] = made
-        self._of_array[id(array)] = array, made
+        self._of_array[id(array)] = ref(array), made
 
     def backward(self, output: Tensor, grad: Any, create_graph: bool) -> None:
         root = self._tensor(output, "", "output")
-        seed = self._keep(_array(grad), root.op, root.layer)
+        seed = Held(_array(grad))
         self._pass = Backward(len(self.passes), root, seed, self.phase, create_graph)
         self.passes.append(self._pass)
         self.log.append(("pass", self._pass))
@@ -143,18 +145,23 @@ class Recorder(Watch):
         known = self._of_leaf.setdefault(x, {})
         found = known.get(x._version[0])
         if found is None:
-            _, found = self._of_array.get(id(x._data), (None, None))
+            found = self._made(x._data)
             if found is not None and not x._leaf and found.version in (None, (x._version, x._version[0])):
                 return found  # cut off the tape, or made under no_grad
             kind = "parameter" if x._leaf or x in self.names or (inner and layer) else "input"
             found = known[x._version[0]] = self._leaf(kind, layer, name, x._data, self.names.get(x))
         return found
 
+    def _made(self, array: Array) -> RecordedNode | None:
+        """The node whose value this very array is."""
+        alive, found = self._of_array.get(id(array), (None, None))
+        return found if alive is not None and alive() is array else None
+
     def _plain(self, x: Array, layer: str, name: str) -> RecordedNode:
-        _, found = self._of_array.get(id(x), (None, None))
+        found = self._made(x)
         if found is None or (found.leaf and not bool((found.held.array == x).all())):
             found = self._leaf("input", layer, name, x)
-            self._of_array[id(x)] = x, found
+            self._of_array[id(x)] = ref(x), found
         return found
 
     def _leaf(self, kind: str, layer: str, name: str, array: Array, known: str | None = None) -> RecordedNode:
@@ -193,14 +200,11 @@ class Recorder(Watch):
             held.drop("filtered out")
             return held
         self._kept += array.nbytes
-        heappush(self._heap, (-array.nbytes, len(self._held), held))
+        heappush(self._heap, (-array.nbytes, next(self._order), held))
         while self._kept > self._budget and self._heap:
             size, _, largest = heappop(self._heap)
             self._kept += size
             self.left_out += 1
-            gone = largest.array
-            if self._of_array.get(id(gone), (None,))[0] is gone:
-                del self._of_array[id(gone)]
             largest.drop("over the budget of bytes")
         return held
 

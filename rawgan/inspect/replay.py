@@ -41,6 +41,8 @@ class Replay:
         """All that depends on `start` and leads to the ends, where it has that value; the ends themselves."""
         ends = list(ends)
         path = _between(self._nodes, start, ends)
+        if not path.intersection(ends):
+            raise GradientError(f"no recorded way leads from {start!r} to {ends[0]!r}: record from the start")
         for end in ends:
             self.value(end)
         found = {start: value}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rawgan import arrays, kernels, rng
 from rawgan.engine import op
 from rawgan.kernels.errors import ConfigError, ShapeError
+from rawgan.ops.activation import leaky_relu_grad
 from rawgan.ops.arithmetic import raw, sqrt
 from rawgan.ops.linear import same_dtype
 from rawgan.ops.reduce import mean as mean_
@@ -116,7 +117,10 @@ def dropout_grad(xp, gy, *, y, p, negative_slope):
 
 @dropout_grad.rule("gy", formula="ḡ = x̄ ⊙ mask ⊙ (1 where y > 0, else slope) / (1 − p)")
 def dropout_grad_gy(gx, y, p, negative_slope):
-    return dropout_grad(gx, y=y, p=p, negative_slope=negative_slope)
+    # In the order, and so the roundings, of a rectifier and a dropout that run one after the other.
+    if negative_slope != 1:
+        gx = leaky_relu_grad(gx, y=y, negative_slope=negative_slope)
+    return dropout_grad(gx, y=y, p=p, negative_slope=1.0)
 
 
 @op("dropout2d")
