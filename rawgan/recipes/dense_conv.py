@@ -7,8 +7,10 @@ Cross-entropy from logits, G's non-saturating; Adam with learning rate 2e-4 and 
 Weights after Glorot, biases 0, as the article's library draws them; none before a BatchNorm, which undoes it.
 
 The article speaks of batch normalisation in both networks and its code has none. Here G has it throughout, D
-not at all: with it after the maps of 7x7 alone, noise was lost in the dense layers, and all samples were one
-picture after 1,500 steps.
+not at all, and the maps of 7x7 are normalised before they are maps, each number over the batch. With none
+before the maps noise was lost in the dense layers, and all samples were one picture after 1,500 steps. With
+each map normalised over its places too, what varies may be the place and no more the sample: three pictures
+after 777 steps, where now they differ as far as the data do after 200.
 
 Padding is symmetric, 1 on each side; the article's "same" pads (1, 2) where a side is odd, and its third
 convolution has maps of 4x4 where these are 3x3. Its code cannot train as printed: `minimize` without a list
@@ -60,9 +62,9 @@ class DenseConv(Adversarial):
         generator = nn.Sequential(
             *path,
             nn.Dense(32 * c, 8 * c * h * w, bias=False),
-            nn.Reshape((8 * c, h, w)),
-            nn.BatchNorm(8 * c),
+            nn.BatchNorm(8 * c * h * w),
             nn.LeakyReLU(0.2),
+            nn.Reshape((8 * c, h, w)),
             nn.ConvTranspose2d(8 * c, 4 * c, 4, stride=2, padding=1, bias=False),
             nn.BatchNorm(4 * c),
             nn.LeakyReLU(0.2),

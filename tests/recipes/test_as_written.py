@@ -39,7 +39,7 @@ WRITTEN = {
         (1, 28, 28),
         GAME | TANH | {"learning_rate": 2e-4, "batch_size": 128, "noise": 100, "data": "mnist"},
         "dense 128, BatchNorm, leaky 0.2, dense 256, BatchNorm, leaky 0.2, dense 512, BatchNorm, leaky 0.2, "
-        "dense 1024, BatchNorm, leaky 0.2, dense 12544, Reshape, BatchNorm, leaky 0.2, "
+        "dense 1024, BatchNorm, leaky 0.2, dense 12544, BatchNorm, leaky 0.2, Reshape, "
         "convT 128 4 2 1 0, BatchNorm, leaky 0.2, convT 1 4 2 1 0, Tanh",
         "conv 32 4 2 1, leaky 0.2, conv 64 4 2 1, leaky 0.2, conv 128 4 2 1, leaky 0.2, Flatten, dense 1",
     ),
