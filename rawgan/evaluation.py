@@ -37,6 +37,19 @@ from rawgan.settings import whole_number
 from rawgan.training import Run, load
 
 FEWEST = 8  # samples that every metric can do with
+# The figures, by name.
+OF_POINTS = ("modes_covered", "valid", "total_variation", "kl", "seconds")
+OF_PICTURES = (
+    "inception_score",
+    "frechet_distance",
+    "kernel_inception_distance",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "classes_covered",
+    "seconds",
+)
 
 
 @dataclass(frozen=True)
@@ -148,6 +161,25 @@ def evaluate(
             found = _of_pictures(samples, training, held_out, judge, seed)
     found["figures"]["seconds"] = Figure(seconds, None, "to generate the samples")
     return Evaluation(run.config["recipe"], run.config["data"]["name"], run.steps, n, seed, **found)
+
+
+def figures_for(given: Any, data_dir: Any = None) -> tuple[str, ...]:
+    """The names of the figures that `evaluate` has for every run on such data, without a word more.
+
+    given: as `data=` of `rawgan.train`. Raises ConfigError for data that it cannot judge so.
+
+    >>> "modes_covered" in figures_for("ring")
+    True
+    """
+    raw = datasets.load(given, data_dir=data_dir)
+    if isinstance(given, str) and isinstance(raw, Mixture):
+        return OF_POINTS
+    if isinstance(given, str) and isinstance(raw, Dataset) and raw.name in metrics.CLASSIFIERS:
+        return OF_PICTURES
+    raise ConfigError(
+        f"evaluate has no figures for {raw!r} without being told more: it judges mixtures by name, and the "
+        f"pictures of {', '.join(metrics.CLASSIFIERS)}"
+    )
 
 
 def data_of(run: Run, given: Any, data_dir: Any, command: str) -> tuple[Any, Any, Any]:

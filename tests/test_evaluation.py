@@ -10,7 +10,7 @@ import pytest
 import rawgan
 from rawgan import CheckpointError, ConfigError, DataError, cli, data, metrics, rng
 from rawgan.data import Dataset, Entry
-from rawgan.evaluation import Evaluation, Figure
+from rawgan.evaluation import OF_PICTURES, OF_POINTS, Evaluation, Figure, figures_for
 from rawgan.metrics import classifiers
 from rawgan.training import Run, pictures
 
@@ -154,6 +154,15 @@ def test_pictures_of_another_size_than_the_classifiers(little_mnist):
     found = rawgan.evaluate(run, 10, classifier=little_mnist[-1], progress=False)
     said = re.search(r"of shape \(1, 32, 32\), .*tells (\d+\.\d\d)% right", found.remarks[0])
     assert 60 <= float(said[1]) <= 100
+
+
+def test_the_figures_are_known_beforehand(mixture):
+    metrics.train_classifier("digits", epochs=1, **SILENT)
+    for run, names in ((rawgan.train("mlp", hidden=4, **QUICK), OF_PICTURES), (mixture, OF_POINTS)):
+        assert tuple(rawgan.evaluate(run, 20, **SILENT).figures) == names
+        assert figures_for(run.config["data"]["name"]) == names
+    with pytest.raises(ConfigError, match=r"no figures for .* without being told more"):
+        figures_for(data.function(lambda n, generator: generator.normal((n, 2)), "cloud"))
 
 
 def test_data_of_ones_own_and_a_classifier_by_name():
