@@ -16,6 +16,8 @@ from rawgan import arrays
 from rawgan.arrays import Array
 from rawgan.engine import Node, Op, Tensor, Watch
 from rawgan.inspect.nodes import Backward, Digest, Held, Received, RecordedNode, Share
+from rawgan.kernels.errors import ConfigError
+from rawgan.settings import whole_number
 
 PACKAGE = Path(__file__).parents[1]
 # Calls from these rooms are not the user's; a recipe's lines are worth seeing.
@@ -30,6 +32,14 @@ class Recorder(Watch):
     """
 
     def __init__(self, budget: int, layers: Sequence[str] | None, ops: Sequence[str] | None):
+        whole_number("record: budget", budget, least=0)
+        for name, patterns in (("layers", layers), ("ops", ops)):
+            if isinstance(patterns, str) or not (
+                patterns is None or all(isinstance(p, str) for p in patterns)
+            ):
+                raise ConfigError(
+                    f"record: {name} is a list of patterns such as ['generator.*'], got {patterns!r}"
+                )
         self.nodes: list[RecordedNode] = []
         self.passes: list[Backward] = []
         self.log: list[tuple[str, Any]] = []

@@ -30,19 +30,23 @@ class Event:
 
 
 def events(log: list[tuple[str, Any]]) -> Iterator[Event]:
-    """The events of a recorder's log; a "layer" is told of where the next operation is in another one."""
-    phase, layer = "", ""
+    """The events of a recorder's log; of a new "phase" or "layer" it is told before its first operation."""
+    phase, layer = None, ""
     for kind, what in log:
-        if kind == "phase":
-            phase, layer = what, ""
-            yield Event("phase", phase, "", f"== {phase}")
-        elif kind == "pass":
+        backward = what[0] if kind == "backward" else what if kind == "pass" else None
+        node = what[1] if kind == "backward" else what if kind == "forward" else None
+        now = (backward or what).phase
+        if now != phase:
+            phase, layer = now, ""
+            if phase:
+                yield Event("phase", phase, "", f"== {phase}")
+        if kind == "pass":
             layer = ""
             yield Event("pass", phase, "", f"-- backward from {what.root!r}", what.root, what)
         elif kind == "update":
-            yield Event("update", phase, "", _update(what), None, what.backward, what)
+            says = f"     {what.player}: {len(what.parameters)} parameters updated"
+            yield Event("update", phase, "", says, None, what.backward, what)
         else:
-            backward, node = what if kind == "backward" else (None, what)
             if node.layer != layer:
                 layer = node.layer
                 yield Event("layer", phase, layer, f"   {layer or 'outside of layers'}", node, backward)
@@ -58,7 +62,3 @@ def _operation(kind: str, node: RecordedNode) -> str:
         formulas.get(n.split("[")[0], "") for n, f in zip(node.input_names, node.flows, strict=False) if f
     ]
     return f"     {node.number:4d} {node.op} backwards: {'; '.join(dict.fromkeys(rules))}"
-
-
-def _update(turn: Any) -> str:
-    return f"     {turn.player}: {len(turn.parameters)} parameters updated"
