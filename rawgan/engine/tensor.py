@@ -139,6 +139,26 @@ class Tensor:
             notes += ", requires_grad=True"
         return f"tensor({values}{notes})"
 
+    def _repr_html_(self) -> str:
+        """For notebooks: what made it, its figures, its values, and its gradient's."""
+        values = self.numpy()
+        made = (
+            f"made by {self._node.op.name}"
+            if self._node is not None
+            else "a leaf"
+            if self._leaf
+            else "constant"
+        )
+        rows = [("shape", f"{self.shape}, {self.dtype}, {self.device}"), ("is", made)]
+        for name, array in (("values", values), ("gradient", self.grad)):
+            if array is not None and self.size:
+                host = arrays.to_numpy(array)
+                figures = f"from {host.min():.4g} to {host.max():.4g}, mean {host.mean():.4g}"
+                shown = np.array2string(host, precision=4, threshold=64, edgeitems=3)
+                rows.append((name, f"{figures}<pre>{shown}</pre>"))
+        body = "".join(f"<tr><th>{name}</th><td>{text}</td></tr>" for name, text in rows)
+        return f"<table><caption>Tensor</caption>{body}</table>"
+
     if TYPE_CHECKING:  # `rawgan.ops` and `rawgan.engine.backward` attach these
 
         def backward(self, grad: Any = None) -> None: ...

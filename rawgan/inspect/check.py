@@ -103,6 +103,8 @@ def check(replay: Replay, node: RecordedNode, index: Any = None, seed: int = 0) 
     for share in STEPS:
         h = share * scale
         coarse, rounding, one = _central(loss, point, direction, h)
+        if share != STEPS[-1] and _crossed(here, one):
+            continue
         fine, _, two = _central(loss, point, direction, h / 2)
         crossings = _crossed(here, [*one, *two])
         if not crossings:

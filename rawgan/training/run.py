@@ -38,6 +38,11 @@ class Run:
         where = f", path={str(self.path)!r}" if self.path else ""
         return f"<Run {self.config['recipe']} on {self.config['data']['name']}, {self.steps} steps{where}>"
 
+    def _repr_html_(self) -> str:
+        from rawgan.training.notebook import run_html
+
+        return run_html(self)
+
     @property
     def generator(self) -> nn.Module:
         return self.trainer.generator
