@@ -100,6 +100,8 @@ def check(replay: Replay, node: RecordedNode, index: Any = None, seed: int = 0) 
     exact = float(np.sum(slopes.data * direction))
     scale = max(1.0, float(np.abs(point[direction != 0]).max(initial=0.0)))
     _, here = loss(point)
+    coarse = fine = rounding = h = 0.0
+    crossings: dict[str, int] = {}
     for share in STEPS:
         h = share * scale
         coarse, rounding, one = _central(loss, point, direction, h)

@@ -75,8 +75,10 @@ def explain(
     backward = node.received[-1].backward
     first = here = _level(replay, node, element(node, index), backward, most)
     level = 1
-    while here.paths and here.paths[0].consumer is not None and (depth is None or level < depth):
+    while here.paths and (depth is None or level < depth):
         path = here.paths[0]
+        if path.consumer is None:
+            break
         here = path.below = _level(replay, path.consumer, path.index, backward, most)
         level += 1
     return first
@@ -88,7 +90,7 @@ def _level(
     received = node.brought_by(backward)
     out = Explanation(node, index, _element(_gradient(node, backward), index))
     parts: list[Path] = []
-    for share in received.shares:
+    for share in received.shares if received else ():
         if share.consumer is None:
             parts.append(Path(None, "", index, _element(share.value, index), 1.0))
             continue

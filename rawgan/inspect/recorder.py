@@ -55,7 +55,7 @@ class Recorder(Watch):
         self._of_node: WeakKeyDictionary[Node, RecordedNode] = WeakKeyDictionary()
         self._of_leaf: WeakKeyDictionary[Tensor, dict[int, RecordedNode]] = WeakKeyDictionary()
         self._of_array: dict[int, tuple[ref[Array], RecordedNode]] = {}  # by an array's id, while it lives
-        self._pass: Backward | None = None
+        self._pass: Any = None  # the Backward that runs, or None
 
     def record_of(self, x: Tensor) -> RecordedNode | None:
         """The node of a tensor, also after the recording; of a leaf that was updated, the newest."""

@@ -55,10 +55,10 @@ class Samples:
 
 def samples(turns: list[Turn]) -> Samples:
     """Of a training step; GradientError where G had no turn, or what is needed was not kept."""
-    turn = next((t for t in reversed(turns) if t.judged is not None), None)
-    if turn is None:
+    found = next((turn.judged for turn in reversed(turns) if turn.judged is not None), None)
+    if found is None:
         raise GradientError("no examples were generated and judged in a turn of G's on this tape")
-    made, out = turn.judged
+    made, out = found
     logit = out.inputs[0] if out.op == "sigmoid" else out
     for node in (made, logit):
         if isinstance(node.value, Digest) or node.grad is None or isinstance(node.grad, Digest):

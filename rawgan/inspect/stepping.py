@@ -31,26 +31,26 @@ class Event:
 
 def events(log: list[tuple[str, Any]]) -> Iterator[Event]:
     """The events of a recorder's log; of a new "phase" or "layer" it is told before its first operation."""
-    phase, layer = None, ""
+    phase: str | None = None
+    layer = ""
     for kind, what in log:
-        backward = what[0] if kind == "backward" else what if kind == "pass" else None
-        node = what[1] if kind == "backward" else what if kind == "forward" else None
-        now = (backward or what).phase
-        if now != phase:
-            phase, layer = now, ""
+        if (what[0] if kind == "backward" else what).phase != phase:
+            phase, layer = (what[0] if kind == "backward" else what).phase, ""
             if phase:
                 yield Event("phase", phase, "", f"== {phase}")
+        now = phase or ""
         if kind == "pass":
             layer = ""
-            yield Event("pass", phase, "", f"-- backward from {what.root!r}", what.root, what)
+            yield Event("pass", now, "", f"-- backward from {what.root!r}", what.root, what)
         elif kind == "update":
             says = f"     {what.player}: {len(what.parameters)} parameters updated"
-            yield Event("update", phase, "", says, None, what.backward, what)
+            yield Event("update", now, "", says, None, what.backward, what)
         else:
+            backward, node = what if kind == "backward" else (None, what)
             if node.layer != layer:
                 layer = node.layer
-                yield Event("layer", phase, layer, f"   {layer or 'outside of layers'}", node, backward)
-            yield Event(kind, phase, layer, _operation(kind, node), node, backward)
+                yield Event("layer", now, layer, f"   {layer or 'outside of layers'}", node, backward)
+            yield Event(kind, now, layer, _operation(kind, node), node, backward)
 
 
 def _operation(kind: str, node: RecordedNode) -> str:
