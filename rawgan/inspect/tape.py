@@ -25,8 +25,9 @@ class Tape:
 
     turns: the players' updates, of a training step. title: what was recorded. Drop the tape and all that it
     holds is free. about: of a training step: "recipe", "step", "device", "row" (its line of the history),
-    "as_trained" (whether that is the run's own line; None on another device), "shape" of an item, "range" of
-    its numbers, "noise" (the length of z), "source" (the data), and for points "networks", as in G's turn.
+    "as_trained" (whether that is the run's own line; None on another device and ahead of it),
+    "shape" of an item, "range" of its numbers, "noise" (the length of z), "source" (the data),
+    "settings" (the recipe), and for points "networks", as in G's turn.
     """
 
     def __init__(self, recorder: Recorder, title: str = ""):

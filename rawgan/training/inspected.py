@@ -213,10 +213,12 @@ def _recorded(trainer: Trainer, run: Run, step: int, how: tuple) -> Tape:
     tape = recorded_step(trainer, *how)
     config = run.config
     tape.title = f"step {step} of {config['recipe']} on {config['data']['name']}, {trainer.device}"
-    same = _compare(run.history, tape.about["row"]) if trainer.device == run.trainer.device else None
+    own = trainer.device == run.trainer.device and step <= len(run.history["step"])
+    same = _compare(run.history, tape.about["row"]) if own else None
     recipe = trainer.recipe
     tape.about |= {"recipe": recipe.name, "step": step, "as_trained": same, "source": trainer.source}
     tape.about |= {"shape": trainer.shape, "range": (recipe.low, recipe.high), "noise": recipe.noise}
+    tape.about["settings"] = recipe
     return tape
 
 
