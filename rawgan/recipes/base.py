@@ -29,7 +29,8 @@ class Recipe:
     clip_norm: for each player, limits the norm of all its gradients together; {} for no limit.
     clip_norm_each: the same for each parameter's own norm. clip_value: for each gradient element.
     l2: for each player, the weight of a further term of its loss, Σ θ².
-    average: the decay of an exponential moving average of G's weights, which samples are then made with.
+    average: the decay of an exponential moving average of G's weights, which samples are then made with,
+        batch normalisation by statistics that fit them.
 
     A class says besides: players: who is updated -> the networks that are his.
     """

@@ -1,4 +1,4 @@
-"""An exponential moving average of weights, as samples are best made with."""
+"""An exponential moving average of weights, as samples are best made with, and statistics that fit them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from rawgan import arrays
-from rawgan.engine import Tensor
+from rawgan import arrays, nn, rng
+from rawgan.engine import Tensor, no_grad
 from rawgan.kernels.errors import CheckpointError
 
 
@@ -58,3 +58,35 @@ class Average:
             raise CheckpointError(f"the average has arrays of shapes {wanted}, those saved are {found}")
         for i, value in enumerate(self.values):
             value[...] = arrays.asarray(saved[str(i)], value.dtype, arrays.device_of(value))
+
+
+@contextmanager
+def standing_statistics(network: nn.Module, noise: int, batches: int = 8, size: int = 256) -> Iterator[None]:
+    """Inside the block batch normalisation has statistics of the network as it is, on normal noise.
+
+    The running statistics of training belong to the last weights and not to averaged ones: with a decay of
+    0.999 they can be off by more than they are large. So they are taken anew, as the mean over some batches,
+    always the same ones: the "standing statistics" of Brock et al., "Large scale GAN training for high
+    fidelity natural image synthesis", 2019, and PyTorch's `swa_utils.update_bn`. For a network in eval mode;
+    after the block everything is as it was.
+    """
+    layers = [module for _, module in network.named_modules() if isinstance(module, nn.BatchNorm)]
+    before = [(layer, layer.momentum, layer.training, dict(layer._buffers)) for layer in layers]
+    stream = rng.Generator(0).spawn("standing statistics")
+    try:
+        for layer in layers:
+            layer.train()
+        for count in range(1, batches + 1 if layers else 1):
+            for layer in layers:
+                layer.momentum = 1 / count  # the mean over the batches so far
+            with no_grad():
+                network(stream.normal((size, noise)))
+        for layer in layers:
+            layer.eval()
+        yield
+    finally:
+        for layer, momentum, training, buffers in before:
+            layer.momentum = momentum
+            layer.train(training)
+            for name, value in buffers.items():
+                layer.buffer(name, value)

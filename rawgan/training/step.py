@@ -7,7 +7,7 @@ and put back, and equal states make equal steps, bit for bit.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from rawgan.kernels.errors import CheckpointError
 from rawgan.recipes import Recipe
 from rawgan.settings import number
 from rawgan.training import anomaly
-from rawgan.training.average import Average
+from rawgan.training.average import Average, standing_statistics
 from rawgan.training.game import Game, Search
 
 
@@ -132,7 +132,7 @@ class Trainer:
         """G's output for noise, as after training (running statistics, no dropout): pictures in [0, 1]."""
         was = self.generator.training
         self.generator.eval()
-        averaged = self.average.in_use() if self.average else contextlib.nullcontext()
+        averaged = self._averaged() if self.average else contextlib.nullcontext()
         try:
             with no_grad(), arrays.use_device(self.device), averaged:
                 out = [
@@ -146,6 +146,12 @@ class Trainer:
             low, high = self.recipe.low, self.recipe.high
             items = np.clip((items - low) / (high - low), 0, 1)
         return np.asarray(items, np.float32)
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """G as samples are made with it; its running statistics would not fit the averaged weights."""
+        with self.average.in_use(), standing_statistics(self.generator, self.recipe.noise):
+            yield
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """All that a step depends on: arrays by name, and the rest as JSON."""

@@ -5,9 +5,9 @@ import pytest
 from tiny_runs import assert_same, outcome, quick, resume, skip_plots, stop_at
 
 import rawgan
-from rawgan import data, recipes, rng
+from rawgan import data, nn, no_grad, recipes, rng
 from rawgan.kernels.errors import CheckpointError
-from rawgan.training.average import Average
+from rawgan.training.average import Average, standing_statistics
 from rawgan.training.step import Trainer
 
 
@@ -47,10 +47,43 @@ def test_samples_are_made_with_it(recipe):
     assert np.max(np.abs(found - raw.trainer.generate(z))) > 1e-6
     for p, value in zip(raw.generator.parameters(), values, strict=True):
         p.copy_(value)
-    np.testing.assert_array_equal(found, raw.trainer.generate(z))
+    with standing_statistics(raw.generator.eval(), 4):
+        np.testing.assert_array_equal(found, raw.trainer.generate(z))
     sampled = run.sample(8)
     run.trainer.average = None
     assert not np.array_equal(sampled, run.sample(8))
+
+
+def test_statistics_are_those_of_the_averaged_weights(monkeypatch):
+    """The mean over batches of each one's mean and unbiased variance, and gone when the samples are made."""
+    dense, norm = nn.Dense(3, 5), nn.BatchNorm(5, momentum=0.3)
+    network = nn.Sequential(dense, nn.Dropout(0.5), norm, nn.ReLU()).eval()
+    monkeypatch.setattr(nn.Dropout, "forward", lambda self, x: 1 / 0 if self.training else x)
+    mean, variance = norm.running_mean, norm.running_var
+    stream = rng.Generator(0).spawn("standing statistics")
+    batches = [dense(stream.normal((64, 3))).numpy().astype(np.float64) for _ in range(5)]
+    with standing_statistics(network, 3, batches=5, size=64):
+        assert not norm.training
+        assert np.max(np.abs(norm.running_mean - np.mean([b.mean(axis=0) for b in batches], axis=0))) <= 1e-6
+        expected = np.mean([b.var(axis=0, ddof=1) for b in batches], axis=0)
+        assert np.max(np.abs(norm.running_var - expected)) <= 1e-6
+    assert norm.running_mean is mean
+    assert norm.running_var is variance
+    assert (norm.momentum, norm.training) == (0.3, False)
+
+
+def test_samples_of_averaged_weights_are_normalised(tmp_path):
+    """After a few steps the running statistics are still far from the activations'; the samples are not."""
+    run = quick("dcgan_mnist", average=0.999, steps=3, out=tmp_path / "run")
+    z = rng.Generator(4).normal((256, 4))
+    found = run.trainer.generate(z)
+    G = run.generator
+    with run.trainer.average.in_use(), no_grad():
+        fitting = (G.train()(z).numpy() + 1) / 2  # by the batch's own statistics
+        stale = (G.eval()(z).numpy() + 1) / 2
+    assert np.abs(found - fitting).mean() <= 0.2 * np.abs(stale - fitting).mean()
+    again = rawgan.load(tmp_path / "run", device="cpu")
+    np.testing.assert_array_equal(found, again.trainer.generate(z))
 
 
 def assert_same_but_for_the_average(run, raw):
