@@ -20,6 +20,7 @@ from rawgan.training.game import Game
 from rawgan.training.seal import Attributes, counted, modules, sealed
 from rawgan.training.step import Trainer
 
+Held = tuple[Any, Any]  # see Recorded.held
 MOST = 50  # steps whose batches and rows of the history the device holds
 
 
@@ -30,11 +31,12 @@ class Recorded:
     the numbers, those that grow are in `_moved`, and `stands` says whether all others are still the same.
     A replay writes also over what a step had made and nobody held any more, so whatever is to outlast it is
     made before the recording or held from then on.
-    done: steps that were replayed.
+    done: steps that were replayed. held: a Dataset and its items on the device; earlier: as the recording
+    before this one held them.
     Raises DeviceError where the step does what cannot be replayed; the trainer is then as it was.
     """
 
-    def __init__(self, trainer: Trainer, maker: Any):
+    def __init__(self, trainer: Trainer, maker: Any, earlier: Held = (None, None)):
         self.trainer, self._maker = trainer, maker
         self.done = 0
         self._streams = (trainer.noise, trainer.layers)
@@ -44,10 +46,11 @@ class Recorded:
             # Steps, batches, draws of the two streams of random numbers, and steps of each optimiser.
             self._moved = arrays.asarray(np.zeros(4 + len(self._optimizers), np.int64), device=device)
             self._growth = arrays.asarray(np.zeros(self._moved.shape, np.int64), device=device)
-            self._stage = _Stage(trainer, self._moved[1:2])
+            self._stage = _Stage(trainer, self._moved[1:2], earlier)
             held = [self._moved, *self._persistent()]
             self._state = [(array, arrays.namespace(array).empty_like(array)) for array in held]
             self._make()
+        self.held = self._stage.held
         self._seal, self._counted = sealed(trainer), counted(trainer)
 
     def _persistent(self) -> list[arrays.Array]:
@@ -163,19 +166,22 @@ class _Stage:
     The items of a Dataset lie there whole. Of other sources, the batches themselves are sent, some at a time.
     """
 
-    def __init__(self, trainer: Trainer, moved: arrays.Array):
+    def __init__(self, trainer: Trainer, moved: arrays.Array, earlier: Held):
         self._trainer, self._moved = trainer, moved
         recipe, self._source = trainer.recipe, trainer.source
         self._rows = MOST * recipe.batches()
         self._whole = getattr(type(self._source), "batch_for", None) is Dataset.batch_for
         size = recipe.batch_size
         if self._whole:
-            self._items = arrays.asarray(self._source.items, device=trainer.device)
+            source, self._items = earlier
+            if source is not self._source:
+                self._items = arrays.asarray(self._source.items, device=trainer.device)
             self._host = np.zeros((self._rows, size), np.int32)
         else:
             self._items = arrays.asarray(np.zeros((self._rows * size, *trainer.shape), np.float32))
             self._host = np.arange(self._rows * size, dtype=np.int32).reshape(self._rows, size)
         self._table = arrays.asarray(self._host)
+        self.held = (self._source, self._items) if self._whole else earlier
 
     def fill(self, steps: int, count: int, done: int) -> None:
         """Send the batches of `count` steps that come after `steps`, of which `done` were replays."""

@@ -16,7 +16,7 @@ from rawgan.engine.mode import MODE
 from rawgan.kernels.cuda import recording
 from rawgan.kernels.errors import DeviceError
 from rawgan.notice import warn
-from rawgan.training.recorded import MOST, Recorded
+from rawgan.training.recorded import MOST, Held, Recorded
 from rawgan.training.step import Trainer
 
 WARM = 2  # steps before one is recorded: they compile, and leave the memory that it needs
@@ -30,6 +30,7 @@ class Replays:
         self.trainer = trainer
         self._impossible = False
         self._wait = WARM
+        self._held: Held = (None, None)
         self._start()
 
     def _start(self) -> None:
@@ -58,7 +59,8 @@ class Replays:
 
     def _record(self) -> None:
         try:
-            self._recorded = Recorded(self.trainer, self._maker)
+            self._recorded = Recorded(self.trainer, self._maker, self._held)
+            self._held = self._recorded.held
         except DeviceError as error:
             self._start()
             self._impossible = True

@@ -1,6 +1,7 @@
 """Every CUDA kernel, run on the processor, against the textbook, over the table."""
 
 import copy
+from itertools import product
 
 import numpy as np
 import pytest
@@ -76,3 +77,13 @@ def test_a_gradient_of_no_places_is_zero():
     x, gy = (host.on_device(np.ones(shape, np.float32)) for shape in ((2, 3, 4, 4), (2, 5, 0, 2)))
     gw = kernels.conv2d_weight_grad(x, gy, (3, 3), (1, 1), (0, 0))
     np.testing.assert_array_equal(np.asarray(gw), np.zeros((5, 3, 3, 3)))
+
+
+@pytest.mark.parametrize(
+    "leading", [((), ()), ((0,), (0,)), ((2,), ()), ((0,), (1,)), ((2, 1), (1, 3))], ids=str
+)
+def test_products_with_a_side_of_no_length(leading):
+    for m, n, k in product((0, 1, 2), (0, 1, 3), (0, 2)):
+        a, b = np.ones((*leading[0], m, k), np.float32), np.ones((*leading[1], k, n), np.float32)
+        found = np.asarray(kernels.matmul(host.on_device(a), host.on_device(b)))
+        np.testing.assert_array_equal(found, a @ b, strict=True)

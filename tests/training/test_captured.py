@@ -65,6 +65,22 @@ def test_a_run_goes_on_on_another_device(first, second, tmp_path):
         np.testing.assert_allclose(gone_on.history[name], values, rtol=2e-5, atol=2e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("change", ["learning rate", "data"])
+def test_the_next_recording_finds_the_data_on_the_device(change, made):
+    def callback(run, row):
+        if row["step"] == 5 and change == "data":
+            run.trainer.source = rawgan.data.load(np.zeros((50, 1, 8, 8), np.uint8))
+        elif row["step"] == 5:
+            run.trainer.optimizers["generator"].lr = 0.1
+
+    runs = [quick(device=device, steps=12, callbacks=[callback]) for device in ("cuda:1", "cuda-sim", "cpu")]
+    assert [r.done for r in made] == [3, 3] * 2
+    assert (made[0]._stage._items is made[1]._stage._items) == (change == "learning rate")
+    assert_same(*runs[:2])
+    for name, values in runs[2].history.items():
+        np.testing.assert_allclose(runs[0].history[name], values, rtol=2e-5, atol=2e-6, err_msg=name)
+
+
 class Growing(nn.Module):
     def forward(self, x):
         return ops.exp(ops.exp(x))
