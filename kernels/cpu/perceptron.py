@@ -26,8 +26,8 @@ from . import activation, linear
 from .gemm import NO, WIDE, YES, pack, product
 from .jit import entry, jit
 from .memory import fresh, scratch
-from .reduction import ROWS, RUN, channel_sum
-from .team import arguments, even, integers, share, team
+from .reduction import ROWS, channel_sum
+from .team import arguments, integers, share, team
 from .vector import address, floats, keep
 
 # A layer's line of the table: addresses (0 where there is none) and sizes.
@@ -136,27 +136,6 @@ def _rows_down(number, place):
             activation.rectify(to, signs, to, (last - first) * into, slopes[i - 1], False, False)
 
 
-@jit
-def _sum_rows(gz, height, sums):
-    """The sums of all rows as `reduction.channel_sum` has them: float64 from run to run, block to block."""
-    rows, total = len(gz), np.zeros(sums.size)
-    for first in range(0, rows, height):
-        block = np.zeros(sums.size)
-        for start in range(first, min(rows, first + height), RUN):
-            for j in range(sums.size):
-                sums[j] = 0
-            for r in range(start, min(rows, first + height, start + RUN)):
-                row = gz[r]
-                for j in range(sums.size):
-                    sums[j] += row[j]
-            for j in range(block.size):
-                block[j] += sums[j]
-        for j in range(total.size):
-            total[j] += block[j]
-    for j in range(sums.size):
-        sums[j] = total[j]
-
-
 def _weights(number, place):
     """Some columns of one weight's gradient, ḡᵀ x over all rows; with the first of them the bias's."""
     words = arguments(place)
@@ -172,16 +151,19 @@ def _weights(number, place):
     to = table[i, WEIGHT_GRADIENT] + 4 * left
     product(gz, out, YES, mine, to, into, out, right - left, rows, mine, NO, mine, NO)
     if left == 0 and table[i, BIAS_GRADIENT]:
-        _sum_rows(carray(floats(gz), (rows, out)), words[11], carray(floats(table[i, BIAS_GRADIENT]), (out,)))
+        total, all_rows = carray(floats(table[i, BIAS_GRADIENT]), (out,)), carray(floats(gz), (rows, out))
+        total[:] = 0
+        for r in range(rows):
+            row = all_rows[r]
+            for j in range(total.size):
+                total[j] += row[j]
 
 
 def _pack_part(number, place):
     _pack_columns(number, place)
 
 
-@cache
-def _entries():
-    return tuple(map(entry, (_pack_part, _rows_up, _rows_down, _weights, _columns_up)))
+_address = cache(entry)  # each is compiled when it is first wanted
 
 
 @jit
@@ -199,24 +181,23 @@ def _up(table, slopes, x, step, packs, functions, board, helpers):
         while last < len(packs) and packs[last, 0] == packs[first, 0]:
             last += 1
         words[4] = first
-        share(board, functions[4], words, last - first, helpers)
+        share(board, functions[1], words, last - first, helpers)
         first = last
     keep(words)
 
 
 @jit
-def _down(table, slopes, x, gy, gx, step, packs, units, room, panels, height, functions, board, helpers):
-    words = np.empty(12, np.int64)
-    words[11] = height
+def _down(table, slopes, x, gy, gx, step, packs, units, room, panels, functions, board, helpers):
+    words = np.empty(11, np.int64)
     words[0], words[1], words[2] = address(table), address(slopes), len(table)
     words[3], words[4], words[5] = len(gy), step, address(gy)
     words[6], words[7] = 1, address(packs)
     words[8], words[9], words[10] = address(x), address(panels), room
     share(board, functions[0], words, len(packs), helpers)
     words[6], words[7] = address(gx) if gx.size else 0, address(units)
-    share(board, functions[2], words, -(-len(gy) // step), helpers)
+    share(board, functions[1], words, -(-len(gy) // step), helpers)
     if len(units):
-        share(board, functions[3], words, len(units), helpers)
+        share(board, functions[2], words, len(units), helpers)
     keep(words)
 
 
@@ -301,8 +282,9 @@ def perceptron(x, weights, biases, slopes):
     table, slopes = np.empty((len(weights), FIELDS), np.int64), np.array(slopes, x.dtype)
     for i, (w, b, y) in enumerate(zip(weights, biases, outputs, strict=True)):
         _line(table, i, w, b, y, panels, plan.panels[i], 0)
+    functions = _address(_pack_part), _address(_rows_up if plan.step else _columns_up)
     with team().crew(plan.parts) as (board, helpers):
-        _up(table, slopes, x, plan.step, plan.packs, _entries(), board, helpers)
+        _up(table, slopes, x, plan.step, plan.packs, functions, board, helpers)
     return tuple(outputs)
 
 
@@ -331,9 +313,12 @@ def perceptron_grad(gy, x, outputs, weights, slopes, wanted):
         for i, w in enumerate(weights):
             gradients += [fresh(w.shape, x.dtype), np.empty(len(w), x.dtype)]
             _results(table, i, *gradients[-2:])
+            if n > ROWS:
+                table[i, BIAS_GRADIENT] = 0
     gx = fresh(x.shape if wanted[0] else (0, 0), x.dtype)
     units = plan.units if wanted[1] else NO_UNITS
     columns = scratch("columns", (len(units) * plan.room,), x.dtype)
+    functions = _address(_pack_part), _address(_rows_down), _address(_weights)
     with team().crew(max(plan.parts, len(units))) as (board, helpers):
         _down(
             table,
@@ -346,11 +331,13 @@ def perceptron_grad(gy, x, outputs, weights, slopes, wanted):
             units,
             plan.room,
             columns,
-            even(n, ROWS),
-            _entries(),
+            functions,
             board,
             helpers,
         )
+    for i, begin in enumerate(plan.gradients if wanted[1] and n > ROWS else ()):
+        size = len(weights[i])
+        gradients[2 * i + 1] = channel_sum(panels[begin : begin + n * size].reshape(n, size))
     return (gx, *gradients) if wanted[0] else tuple(gradients)
 
 

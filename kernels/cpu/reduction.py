@@ -89,12 +89,13 @@ def _part(number, place):
     """
     words = arguments(place)
     x, rows, channels, across, height, sums = words[0], words[1], words[2], words[3], words[4], words[5]
+    run = words[6]
     first, left = number // across * height, number % across * COLUMNS
     width, last = min(COLUMNS, channels - left), min(rows, first + height)
     short, total = np.empty(COLUMNS, np.float32), np.zeros(width)
     whole = width // (VECTORS * LANES) * VECTORS * LANES
-    for start in range(first, last, RUN):
-        count, here = min(RUN, last - start), x + 4 * (start * channels + left)
+    for start in range(first, last, run):
+        count, here = min(run, last - start), x + 4 * (start * channels + left)
         for c in range(0, whole, VECTORS * LANES):
             _sum_rows(here + 4 * c, channels, count, address(short) + 4 * c)
         rest = short[whole:width]
@@ -124,6 +125,9 @@ def channel_sum(x):
     height, across = even(rows, ROWS), -(-channels // COLUMNS)
     down = max(1, -(-rows // height))
     sums = np.empty((down, channels), x.dtype if down == 1 else np.float64)
-    words = location(images), rows, channels, across, height, location(sums)
+    run = (
+        max(1, rows) if x.ndim == 2 and rows <= ROWS else RUN
+    )  # a batch's rows in order, as `perceptron` does
+    words = location(images), rows, channels, across, height, location(sums), run
     run_parts(_entry(), words, down * across)
     return sums[0] if down == 1 else sums.sum(axis=0).astype(x.dtype)
