@@ -15,9 +15,9 @@ from cyclopts import App, CycloptsError
 import rawgan
 from rawgan.cli.judging import evaluate, rate, train_classifier, tune
 from rawgan.cli.making import sample, train
-from rawgan.cli.showing import info, tensorboard
+from rawgan.cli.showing import info, inspect, tensorboard
 
-COMMANDS = (train, sample, evaluate, rate, train_classifier, tune, tensorboard, info)
+COMMANDS = (train, sample, evaluate, rate, train_classifier, tune, inspect, tensorboard, info)
 
 app = App(
     name="rawgan",

@@ -1,11 +1,55 @@
-"""`rawgan tensorboard` and `rawgan info`."""
+"""`rawgan inspect`, `rawgan tensorboard` and `rawgan info`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 import rawgan
+
+
+def inspect(
+    run: Path,
+    /,
+    *,
+    step: int,
+    out: Path = Path("gradients.html"),
+    devices: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    budget: int = 1024,
+    seconds: float = 10.0,
+    data_dir: Path | None = None,
+) -> None:
+    """Replay a training step and write a page with every gradient in it.
+
+    Parameters
+    ----------
+    run:
+        A run directory, or a file written by Run.save.
+    step:
+        Which step: 1 is the first.
+    out:
+        The page, one file that asks nothing of any host.
+    devices:
+        Replay the step on each of these, such as --devices cpu cuda-sim, and compare the gradients; the page
+        shows the first.
+    budget:
+        MiB of arrays to keep; beyond them the largest are summarised.
+    seconds:
+        About how long to compute finite differences and derivations.
+    data_dir:
+        The folder with the dataset's files (or set RAWGAN_DATA).
+    """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise rawgan.ConfigError(f"--out takes a file that ends in .html, got {out}")
+    loaded = rawgan.load(run, device=devices[0] if devices else "auto")
+    name = loaded.config["data"]["name"]
+    data = rawgan.data.load(name, data_dir) if data_dir is not None and rawgan.data.known(name) else None
+    found = loaded.inspect(step, devices, budget << 20, data=data)
+    found.save_html(out, seconds)
+    print(out)
 
 
 def tensorboard(run: Path, /, *, out: Path | None = None) -> None:

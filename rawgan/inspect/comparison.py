@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,12 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         return table(self.rows(), f"gradients on {', '.join(self.tapes)}")
+
+    def save_html(self, path: str | os.PathLike, seconds: float = 10.0) -> None:
+        """Write the report of the first device's tape, with this table; see `Tape.save_html`."""
+        from rawgan.inspect.report import save
+
+        save(next(iter(self.tapes.values())), path, seconds, self)
 
     def to_dataframe(self) -> pandas.DataFrame:
         """The rows as a pandas DataFrame; ConfigError without pandas."""

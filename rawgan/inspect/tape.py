@@ -168,11 +168,15 @@ class Tape:
         """All that happened, in order."""
         return stepping.events(self._recorder.log)
 
-    def save_html(self, path: str | os.PathLike) -> None:
-        """Write the report: one page that opens from disk and asks nothing of any host."""
+    def save_html(self, path: str | os.PathLike, seconds: float = 10.0) -> None:
+        """Write the report: one page that opens from disk and asks nothing of any host.
+
+        seconds: about how long to compute finite differences and derivations for it, cheapest first.
+        Raises CheckpointError where the file cannot be written.
+        """
         from rawgan.inspect.report import save
 
-        save(self, path)
+        save(self, path, seconds)
 
 
 @contextmanager
