@@ -177,7 +177,7 @@ class _Namespace:
 def _on_device(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if function in READING:
         recording.refuse(f"a shape depends on values ({function.__name__})")
-    if function in SENDING and not isinstance(args[0], HostArray):
+    if function in SENDING and not any(isinstance(x, HostArray) for x in args):
         recording.refuse("values are copied from the host")
     if function in (np.empty, np.empty_like):  # has no values to be made again
         return on_device(function(*map(plain, args), **kwargs))
