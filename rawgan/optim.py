@@ -183,6 +183,22 @@ class RMSprop(Optimizer):
         kernels.rmsprop(params, grads, vs, lr, self.rho, self.eps)
 
 
+class RMSpropPrinted(RMSprop):
+    """x ← x − lr · g / √(v + eps);  v ← rho · v + (1 − rho) g², in the order in which an article prints it.
+
+    A step so divides by the gradients before it alone, and the first, with v = 0, by √eps: with the default
+    ten thousand times the gradient, where RMSprop's is at most lr / √(1 − rho). Here to be compared with.
+    """
+
+    def _update(self, params: Any, grads: Any, lr: Any, t: Any, vs: Any) -> None:
+        for x, g, v in zip(params, grads, vs, strict=True):
+            rate = lr.now.astype(x.dtype).reshape(()) if isinstance(lr, Varying) else lr
+            with arrays.beside(x):
+                x -= rate * g / arrays.namespace(x).sqrt(v + self.eps)
+                v *= self.rho
+                v += (1 - self.rho) * (g * g)
+
+
 class Adagrad(Optimizer):
     """s ← s + g²;  x ← x − lr · g / (√s + eps). Duchi, Hazan and Singer 2011."""
 
@@ -222,7 +238,13 @@ class Adam(Optimizer):
         kernels.adam(params, grads, ms, vs, lr, *self.betas, self.eps, t)
 
 
-OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSprop, "adagrad": Adagrad, "adam": Adam}
+OPTIMIZERS = {
+    "sgd": SGD,
+    "rmsprop": RMSprop,
+    "rmsprop_printed": RMSpropPrinted,
+    "adagrad": Adagrad,
+    "adam": Adam,
+}
 
 
 def _gradients(params: Iterable[Tensor]) -> list[Array]:

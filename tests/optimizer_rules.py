@@ -15,6 +15,12 @@ def rmsprop(x, g, t, state, lr, rho=0.9, eps=1e-8):
     return x - lr * g / (math.sqrt(state["v"]) + eps)
 
 
+def rmsprop_printed(x, g, t, state, lr, rho=0.9, eps=1e-8):
+    before = state.get("v", 0.0)
+    state["v"] = rho * before + (1 - rho) * g * g
+    return x - lr * g / math.sqrt(before + eps)
+
+
 def adagrad(x, g, t, state, lr, eps=1e-10):
     state["s"] = state.get("s", 0.0) + g * g
     return x - lr * g / (math.sqrt(state["s"]) + eps)

@@ -94,6 +94,7 @@ PROMISED = {
     "optim.Adagrad": "params, lr, eps=1e-10",
     "optim.Adam": "params, lr=0.0002, betas=(0.5, 0.999), eps=1e-08",
     "optim.RMSprop": "params, lr, rho=0.9, eps=1e-08",
+    "optim.RMSpropPrinted": "params, lr, rho=0.9, eps=1e-08",
     "optim.SGD": "params, lr, momentum=0.0",
     "optim.clip_grad_norm": "params, max_norm",
     "optim.clip_grad_norm_each": "params, max_norm",

@@ -23,7 +23,8 @@ class Recipe:
     data: the dataset's name, unless the user gives another.
     epochs, steps: how long to train by default; one of them.
     noise: the length of z, standard normal.
-    learning_rate: for each player. betas: Adam's. optimizer: "adam", "rmsprop", "adagrad" or "sgd".
+    learning_rate: for each player. betas: Adam's. optimizer: "adam", "rmsprop", "adagrad",
+        "sgd", or "rmsprop_printed" (`optim.RMSpropPrinted`).
     schedule: "constant", or how the learning rate falls to 0, "linear" or "cosine", in each player's first
         schedule_steps updates.
     clip_norm: for each player, limits the norm of all its gradients together; {} for no limit.

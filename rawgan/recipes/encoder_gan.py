@@ -21,7 +21,8 @@ is free to draw what it likes (measured: after 100 epochs on the digits all samp
 
 D's gradient is clipped by its norm. The article's update, θ ← θ − η g / √(v + ε) with v ← (1 − β₁) v + β₁ g²,
 is called Adam there and has no first moment: it is RMSprop with ρ = 1 − β₁, the default here (with ε outside
-of the root, and v before θ, which is printed after); optimizer="adam" is Adam.
+of the root, and v before θ, which is printed after); optimizer="adam" is Adam, "rmsprop_printed" has the
+order and the ε of the article, whose first step divides by √ε alone.
 """
 
 from __future__ import annotations

@@ -56,6 +56,7 @@ def test_every_recipe_is_the_run_without_replays(recipe, made, monkeypatch):
         {"schedule": "linear", "schedule_steps": 5},
         {"schedule": "cosine", "schedule_steps": 9, "optimizer": "sgd"},
         {"schedule": "cosine", "schedule_steps": 9, "optimizer": "rmsprop"},
+        {"schedule": "linear", "schedule_steps": 9, "optimizer": "rmsprop_printed"},
         {"objective": "hinge"},
         {"objective": "least_squares"},
     ],
