@@ -146,15 +146,14 @@ def _nodes(tape: Tape, structure: graph.Structure, known: dict[int, dict]) -> li
     item = tuple(tape.about.get("shape") or ())
     count = sum(1 + bool(n.received) for n in tape.nodes) or 1
     room = int(min(MOST, max(LEAST, PIXELS // count)))
-    seen: dict[int, Any] = {}  # arrays in several places are in the page once
+    pictures = views.pictured(tape.nodes, item)
+    figures: dict[int, Any] = {}  # of arrays in several places once
 
-    def shown(value: Any) -> Any:
-        if id(value) not in seen:
-            seen[id(value)] = (
-                value,
-                {"figures": views.figures(value), "picture": views.picture(value, room, item)},
-            )
-        return seen[id(value)][1]
+    def shown(value: Any, number: int) -> dict[str, Any]:
+        if id(value) not in figures:
+            figures[id(value)] = value, views.figures(value)
+        picture = views.picture(value, room, item if number in pictures else ())
+        return {"figures": figures[id(value)][1], "picture": picture}
 
     return [_node(node, structure, known.get(node.number), shown) for node in tape.nodes]
 
@@ -167,8 +166,8 @@ def _node(node: RecordedNode, structure: graph.Structure, proof: Any, shown: Any
         "inputs": [x.number if isinstance(x, RecordedNode) else {"is": x} for x in node.inputs],
         "names": node.input_names, "flows": node.flows,
         "attrs": {key: _attribute(value) for key, value in node.attrs.items()},
-        "shape": node.shape, "value": shown(node.held.value),
-        "grad": None if grad is None else shown(grad),
+        "shape": node.shape, "value": shown(node.held.value, node.number),
+        "grad": None if grad is None else shown(grad, node.number),
         "within": node.within is not None,
         "pass": node.received[-1].backward.number if node.received else None,
         "proof": proof,

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from rawgan.inspect.nodes import Digest, digest
+from rawgan.inspect.nodes import Digest, RecordedNode, digest
 from rawgan.inspect.show import host
 
+SAME_PLACES = ("reshape", "tanh", "sigmoid", "relu", "leaky_relu", "clip", "dropout")
 SIDE = 32  # a tile of a feature map is at most so wide
 
 
@@ -32,7 +33,7 @@ def figures(value: Any) -> dict[str, Any]:
 def picture(value: Any, room: int, item: tuple[int, ...] = ()) -> dict[str, Any] | None:
     """At most about `room` elements of an array to be drawn; None of a single number and of a Digest.
 
-    item: the shape of the data's pictures, so that batches of them are known. Keys: "tiles": (rows, columns),
+    item: the shape of the data's pictures, where the array's rows are such. Keys: "tiles": (rows, columns),
     "size": (height, width) of each, "channels": 1, or 3 where a tile is a picture in colours, "data": float32
     in base64 in the order tile row, tile column, channel, row, column; "image": whether it is a picture like
     the data's; "said": what is seen; "block": (height, width) of a block that a cell stands for.
@@ -42,16 +43,38 @@ def picture(value: Any, room: int, item: tuple[int, ...] = ()) -> dict[str, Any]
     x = host(value)
     if x.size <= 1:
         return None
-    if len(item) == 3 and x.ndim == 2 and x.shape[1] == np.prod(item):
+    if item and x.ndim == 2:
         x = x.reshape(len(x), *item)
         said = f"each row of {x.shape[0]} as a picture of {item[1]} × {item[2]}"
     else:
         said = ""
-    if len(item) == 3 and x.ndim == 4 and x.shape[1:] == tuple(item) and item[0] in (1, 3):
+    if item:
         return _pictures(x, room, said)
     if x.ndim == 4 and x.shape[2] * x.shape[3] > 1:
         return _maps(x, room)
     return _matrix(x, room)
+
+
+def pictured(nodes: list[RecordedNode], item: tuple[int, ...]) -> set[int]:
+    """The numbers of the nodes whose rows are pictures of the data's shape, or weigh the pixels of such.
+
+    Those of that shape, what is reshaped from or to them, what one of them is an elementwise function of, and
+    the weights of a dense layer on them.
+    """
+    if len(item) != 3 or item[0] not in (1, 3):
+        return set()
+    size = int(np.prod(item))
+    found = {n.number for n in nodes if n.shape[1:] == tuple(item)}
+    for node in [*reversed(nodes), *nodes]:
+        first = node.inputs[0] if node.inputs else None
+        if not isinstance(first, RecordedNode):
+            continue
+        same = [x for x in (node, first) if x.shape[1:] in (tuple(item), (size,))]
+        if node.op in SAME_PLACES and len(same) == 2 and found & {n.number for n in same}:
+            found |= {n.number for n in same}
+        if node.op == "dense" and first.number in found and isinstance(node.inputs[1], RecordedNode):
+            found.add(node.inputs[1].number)
+    return found
 
 
 def encode(x: np.ndarray) -> str:

@@ -27,14 +27,14 @@ function most(values) {
   return m;
 }
 
-/* Square cells as large as fit; those of a very long matrix are stretched, up to 16 times as wide as high. */
+/* Square cells as large as fit; those of a very long matrix are stretched, up to 40 times as wide as high. */
 function cellSize(wide, high, width, height, matrix) {
   const whole = zoom => zoom >= 1 ? Math.floor(Math.min(zoom, 24)) : zoom;
   const zoom = whole(Math.min(width / wide, height / high));
   if (!matrix) return [zoom, zoom];
-  const least = 56;  // pixels of the shorter side
-  return [Math.min(width / wide, 24, Math.max(zoom, Math.min(16 * zoom, least / wide))),
-    Math.min(height / high, 24, Math.max(zoom, Math.min(16 * zoom, least / high)))];
+  const least = 110;  // pixels of the shorter side
+  return [Math.min(width / wide, 60, Math.max(zoom, Math.min(40 * zoom, least / wide))),
+    Math.min(height / high, 60, Math.max(zoom, Math.min(40 * zoom, least / high)))];
 }
 
 /* Draw a picture into at most width × height CSS pixels; returns a figure with scale and hover. */

@@ -48,7 +48,7 @@ const mainOf = group => group.nodes.findLast(i => !isLeaf(NODES[i])) ?? group.no
 function boxLabel(group) {
   if (group.update !== undefined) {
     const count = Object.keys(DATA.turns[group.update].updates).length;
-    return [`update of ${group.label}`, plural(count, "parameter")];
+    return [`update of ${short(group.label)}`, plural(count, "parameter")];
   }
   const detail = [group.path && short(group.path), tight(outputOf(group).shape)].filter(Boolean).join("  ·  ");
   return [short(group.label), detail];
@@ -67,11 +67,11 @@ function drawBox(group, box) {
         tight(outputOf(group).shape)));
   } else made.append(...label({...box, height: BOX.height}, first, second));
   made.append(svg("title", {}, group.update === undefined ? groupTitle(group) : first));
-  if (group.nodes.length > 1) {
+  if (contents(group).length > 1) {
     const sign = svg("g", {class: "sign", "data-toggle": group.id});
     sign.append(svg("rect", {x: box.x + box.width - 23, y: box.y + 4, width: 19, height: 19, rx: 4}),
       svg("path", {d: `M${box.x + box.width - 18} ${box.y + 13.5}h9` + (box.places ? "" : `m-4.5 -4.5v9`)}),
-      svg("title", {}, box.places ? "close" : `open: ${plural(group.nodes.length, "node")}`));
+      svg("title", {}, box.places ? "close" : `open: ${plural(contents(group).length, "node")}`));
     made.append(sign);
   }
   return made;
@@ -87,8 +87,8 @@ function drawInside(group, box, nodes) {
   const layer = svg("g", {});
   for (const [id, spot] of box.places) {
     const place = {...spot, x: box.x + spot.x, y: box.y + spot.y}, node = NODES[id], leaf = isLeaf(node);
-    nodes.set(id, place);
-    const made = svg("g", {class: `op ${leaf ? "leaf" : ""}`, tabindex: -1, role: "button", "data-node": id,
+    nodes.push([group.id, id, place]);
+    const made = svg("g", {class: `op ${leaf ? "leaf" : ""} ${groupOf(id) === group.id ? "" : "shared"}`, tabindex: -1, role: "button", "data-node": id, "data-inside": group.id,
       "aria-label": `${named(node)}, ${shape(node.shape)}`});
     made.append(svg("rect", {...Object.fromEntries(["x", "y", "width", "height"].map(k => [k, place[k]])),
       rx: leaf ? 13 : 5}));
@@ -115,7 +115,7 @@ function drawEdge(from, to, flows, across, edges, layer) {
   layer.append(line, back);
   const tip = svg("title", {});
   back.append(tip);
-  edges.push({line, back, flows, tip, from: from.ids, to: to.ids});
+  edges.push({line, back, flows, tip, to: to.ids, update: to.update ?? null});
 }
 
 function draw() {
@@ -124,7 +124,7 @@ function draw() {
     viewBox: `${-pad} ${-pad} ${laid.width + 2 * pad} ${laid.height + 2 * pad}`, role: "group",
     "aria-label": "The graph of the step. Arrow keys move between boxes, Enter chooses, plus opens."});
   const frames = svg("g", {}), lines = svg("g", {}), tops = svg("g", {});
-  const boxes = new Map(), nodes = new Map(), places = new Map(), edges = [];
+  const boxes = new Map(), ops = [], places = [], edges = [];
   for (const frame of laid.frames) {
     const card = DATA.cards[frame.id];
     const made = svg("g", {class: `card ${card.kind}`, "data-card": frame.id});
@@ -144,18 +144,20 @@ function draw() {
     for (const [a, b] of wanted) {
       const giving = new Set(GROUPS[a].nodes);
       const flows = [...giving].flatMap(i => sharesOf[i].filter(f => inside.has(f.consumer)));
-      drawEdge({...laid.boxes.get(a), ids: giving}, {...laid.boxes.get(b), ids: inside}, flows, false, edges, lines);
+      drawEdge({...laid.boxes.get(a), ids: giving}, {...laid.boxes.get(b), ids: inside, update: group.update}, flows, false, edges, lines);
     }
   }
   const over = svg("g", {});
-  for (const [id, place] of places) for (const x of NODES[id].inputs) {
-    if (typeof x !== "number" || !places.has(x) || groupOf(x) !== groupOf(id)) continue;
+  const spots = new Map(places.map(([group, id, place]) => [`${group} ${id}`, place]));
+  for (const [group, id, place] of places) for (const x of NODES[id].inputs) {
+    const from = spots.get(`${group} ${x}`);
+    if (!from) continue;
     const flows = sharesOf[x].filter(f => f.consumer === id);
-    drawEdge({...places.get(x), ids: new Set([x])}, {...place, ids: new Set([id])}, flows, isLeaf(NODES[x]), edges, over);
+    drawEdge({...from, ids: new Set([x])}, {...place, ids: new Set([id])}, flows, isLeaf(NODES[x]), edges, over);
   }
-  for (const made of tops.querySelectorAll(".op")) nodes.set(Number(made.dataset.node), made);
+  for (const made of tops.querySelectorAll(".op")) ops.push([Number(made.dataset.node), made]);
   root.append(frames, lines, tops, over);
-  drawn = {boxes, nodes, edges, root, laid, places};
+  drawn = {boxes, ops, edges, root};
   $("canvas").replaceChildren(root);
   markChosen();
   tell("drawn");
@@ -180,12 +182,13 @@ function paint(state) {
       made.classList.toggle("future", !all && !state.updated.has(group.update) && state.update !== group.update);
     }
   }
-  for (const [id, made] of drawn.nodes) classes(made, [id]);
+  for (const [id, made] of drawn.ops) classes(made, [id]);
   for (const edge of drawn.edges) {
     const flows = edge.flows.filter(f => all || f.pass === state.backward && state.visited.has(f.consumer));
     const best = flows.reduce((a, b) => !a || weight(b) > weight(a) ? b : a, null);
     const flowing = !all && flows.some(f => state.now.has(f.consumer)) && state.backward !== null;
-    edge.line.classList.toggle("future", !all && ![...edge.to].some(i => state.done.has(i)));
+    const begun = all ? true : edge.update === null ? [...edge.to].some(i => state.done.has(i)) : state.updated.has(edge.update);
+    edge.line.classList.toggle("future", !begun);
     edge.line.classList.toggle("now", !all && state.backward === null && [...edge.to].some(i => state.now.has(i)));
     edge.back.classList.toggle("shown", best !== null);
     edge.back.classList.toggle("flowing", flowing);
@@ -198,13 +201,16 @@ function paint(state) {
   }
 }
 
+const everyBox = () => [...drawn.boxes.values(), ...drawn.ops.map(([, made]) => made)];
+const opOf = number => drawn.ops.find(([id]) => id === number)?.[1];
+
 function markChosen() {
   if (!drawn) return;
   for (const [id, made] of drawn.boxes) made.classList.toggle("chosen", chosen !== null && groupOf(chosen) === id);
-  for (const [id, made] of drawn.nodes) made.classList.toggle("chosen", id === chosen);
-  const holder = chosen !== null && drawn.nodes.get(chosen) || drawn.boxes.get(chosen === null ? -1 : groupOf(chosen));
+  for (const [id, made] of drawn.ops) made.classList.toggle("chosen", id === chosen);
+  const holder = opOf(chosen) ?? drawn.boxes.get(chosen === null ? -1 : groupOf(chosen));
   const first = holder ?? drawn.boxes.values().next().value;
-  for (const made of [...drawn.boxes.values(), ...drawn.nodes.values()]) made.setAttribute("tabindex", -1);
+  for (const made of everyBox()) made.setAttribute("tabindex", -1);
   first?.setAttribute("tabindex", 0);
 }
 on("chosen", (number, from) => {
@@ -214,7 +220,7 @@ on("chosen", (number, from) => {
 });
 
 function toggle(id, opened = !open.has(id)) {
-  if (GROUPS[id].nodes.length < 2) return;
+  if (contents(GROUPS[id]).length < 2) return;
   opened ? open.add(id) : open.delete(id);
   const focused = document.activeElement?.dataset?.group;
   draw();
@@ -222,7 +228,7 @@ function toggle(id, opened = !open.has(id)) {
 }
 function toggleAll(opened) {
   for (const group of GROUPS)
-    if (group.nodes.length > 1 && shownTurns.has(DATA.cards[group.card].turn)) opened ? open.add(group.id) : open.delete(group.id);
+    if (contents(group).length > 1 && shownTurns.has(DATA.cards[group.card].turn)) opened ? open.add(group.id) : open.delete(group.id);
   draw();
 }
 
@@ -244,7 +250,7 @@ function pick(made) {
 
 /* The nearest box in a direction, by places on the screen. */
 function neighbour(made, key) {
-  const box = made.querySelector("rect").getBBox(), all = [...drawn.boxes.values(), ...drawn.nodes.values()];
+  const box = made.querySelector("rect").getBBox(), all = everyBox();
   const middle = b => [b.x + b.width / 2, b.y + b.height / 2], [x, y] = middle(box);
   const [ux, uy] = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[key];
   let best = null, least = Infinity;
@@ -272,7 +278,7 @@ function startGraph() {
   canvas.addEventListener("keydown", event => {
     const made = event.target.closest?.(".op, .box");
     if (!made || event.ctrlKey || event.metaKey || event.altKey) return;
-    const group = Number(made.dataset.group ?? groupOf(Number(made.dataset.node)));
+    const group = Number(made.dataset.group ?? made.dataset.inside);
     if (event.key === "Enter") pick(made);
     else if (event.key === "+" || event.key === "-") toggle(group, event.key === "+");
     else if (event.key.startsWith("Arrow")) {

@@ -2,7 +2,7 @@
    Ranks are longest paths; the order within a rank follows the mean place of the neighbours (barycentres). */
 
 const BOX = {width: 166, height: 38, gapX: 14, gapY: 15, pad: 12, head: 30};
-const INNER = {width: 136, leaf: 108, height: 32, gap: 12, pad: 9, head: 34};
+const INNER = {width: 136, leaf: 108, height: 32, gap: 12, pad: 9, head: 40};
 
 /* items: things with {id, width, height}; edges: [from id, to id], from before to. Returns id -> {x, y} and size. */
 function ranked(items, edges, gapX, gapY) {
@@ -63,13 +63,22 @@ function groupEdges(card) {
     seen.add(`${from} ${group.id}`);
     found.push([from, group.id]);
   }
+  for (const group of card.groups) if (group.update !== undefined)  // the loss decides the update
+    found.push([groupOf(DATA.passes[DATA.turns[group.update].pass].root), group.id]);
   return found;
 }
 const EDGES = DATA.cards.map(groupEdges);
 
+/* What an open group shows: its nodes, and before them parameters that belong to another phase but are used here. */
+const contents = group => {
+  const shared = group.path ? group.nodes.flatMap(i => NODES[i].inputs).filter(x =>
+    typeof x === "number" && NODES[x].op === "parameter" && groupOf(x) !== group.id) : [];
+  return [...new Set(shared), ...group.nodes];
+};
+
 /* The inside of an open group: its leaves on the left, its operations from top to bottom. */
 function openGroup(group) {
-  const leaves = group.nodes.filter(i => isLeaf(NODES[i])), steps = group.nodes.filter(i => !isLeaf(NODES[i]));
+  const leaves = contents(group).filter(i => isLeaf(NODES[i])), steps = group.nodes.filter(i => !isLeaf(NODES[i]));
   const inside = new Set(steps), edges = [];
   for (const i of steps) for (const x of NODES[i].inputs) if (inside.has(x)) edges.push([x, i]);
   const laid = ranked(steps.map(id => ({id, width: INNER.width, height: INNER.height})), edges, INNER.gap, INNER.gap);
@@ -99,13 +108,6 @@ function layout(cards, open) {
   });
   const between = [], cardOf = id => GROUPS[id].card;
   for (const c of cards) for (const [a, b] of EDGES[c]) if (cardOf(a) !== c) between.push([cardOf(a), c]);
-  for (const c of cards) {  // an update comes after its loss
-    const card = DATA.cards[c];
-    if (card.kind === "update") {
-      const before = cards.filter(o => o < c && DATA.cards[o].turn === card.turn && DATA.cards[o].kind === "loss");
-      before.forEach(o => between.push([o, c]));
-    }
-  }
   const rows = ranked(sized, between, 18, 30);
   const centre = new Map();
   const order = new Map(sized.map(card => [card.id, card]));
@@ -133,17 +135,17 @@ function layout(cards, open) {
 /* Each row's cards near the middle of what they hang together with, without overlap. */
 function alignRows(rows, order, between, centre, sweep) {
   for (const row of sweep % 2 ? [...rows].reverse() : rows) {
-    const wish = id => {
-      const near = between.filter(e => e.includes(id)).map(([a, b]) => centre.get(a === id ? b : a));
-      const known = near.filter(x => x !== undefined);
-      return known.length ? known.reduce((a, b) => a + b, 0) / known.length : centre.get(id) ?? null;
-    };
-    const wishes = row.map(wish);
-    const widths = row.map(id => order.get(id).width);
+    const width = k => order.get(row[k]).width, apart = k => (width(k) + width(k + 1)) / 2 + 18;
     let x = 0;
-    const packed = widths.map(w => { const middle = x + w / 2; x += w + 18; return middle; });
-    const offsets = wishes.map((w, k) => w === null ? null : w - packed[k]).filter(o => o !== null);
-    const shift = offsets.length ? offsets.reduce((a, b) => a + b, 0) / offsets.length : 0;
-    row.forEach((id, k) => centre.set(id, packed[k] + shift));
+    const packed = row.map((_, k) => { const middle = x + width(k) / 2; x += width(k) + 18; return middle; });
+    const wishes = row.map((id, k) => {
+      const near = between.filter(edge => edge.includes(id)).map(([a, b]) => centre.get(a === id ? b : a));
+      const known = near.filter(place => place !== undefined);
+      return known.length ? known.reduce((a, b) => a + b, 0) / known.length : centre.get(id) ?? packed[k];
+    });
+    const right = [...wishes], left = [...wishes];
+    for (let k = 1; k < row.length; k++) right[k] = Math.max(right[k], right[k - 1] + apart(k - 1));
+    for (let k = row.length - 2; k >= 0; k--) left[k] = Math.min(left[k], left[k + 1] - apart(k));
+    row.forEach((id, k) => centre.set(id, (right[k] + left[k]) / 2));
   }
 }

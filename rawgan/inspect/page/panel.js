@@ -4,7 +4,8 @@ const opened = {derivation: true};
 
 function panelHeading(number, node) {
   const group = GROUPS[node.group], chips = el("div", {className: "chips"});
-  if (group && group.nodes.length > 1) for (const i of group.nodes) {
+  const around = group ? contents(group) : [];
+  if (around.length > 1) for (const i of around.slice(0, 40)) {
     const other = NODES[i], text = isLeaf(other) ? other.name.split(".").at(-1) || other.op : other.op;
     const chip = el("button", {type: "button", className: "chip"}, text);
     chip.setAttribute("aria-pressed", i === number);
@@ -99,7 +100,8 @@ function shares(number, node) {
 
 function showNode(number) {
   const node = NODES[number], signed = true;
-  const isPicture = node.value.picture?.image;
+  const [low, high] = DATA.about.range ?? [0, 1], {minimum, maximum} = node.value.figures;
+  const isPicture = node.value.picture?.image && minimum >= low - 1e-6 && maximum <= high + 1e-6 && node.op !== "parameter";
   const columns = el("div", {className: "pair"}, arrayColumn("Value", node.value, node, !isPicture));
   if (node.grad) columns.append(arrayColumn("Gradient of the loss", node.grad, node, signed));
   $("panel").replaceChildren(...[

@@ -76,12 +76,14 @@ function seek(to) {
   slider.setAttribute("aria-valuetext", what);
   $("count").textContent = `${position ?? 0} / ${EVENTS.length}`;
   $("now").replaceChildren(el("b", {className: event ? {f: "forward", u: "updated"}[event.kind] ?? "backward" : ""}, what), said);
-  if (event) keepInView(event);
+  if (!event) return;
+  event.kind === "u" ? tell("update", event.at) : choose(event.at, "player");
+  keepInView(event);
 }
 
 function keepInView(event) {
   const made = event.kind === "u" ? [...drawn.boxes].find(([id]) => GROUPS[id].update === event.at)?.[1]
-    : drawn.nodes.get(event.at) ?? drawn.boxes.get(groupOf(event.at));
+    : opOf(event.at) ?? drawn.boxes.get(groupOf(event.at));
   if (!made) return;
   const box = made.querySelector("rect").getBoundingClientRect(), top = $("player").getBoundingClientRect().bottom + 12;
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;

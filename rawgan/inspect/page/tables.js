@@ -37,12 +37,12 @@ function arrows(row) {
   return made;
 }
 
-function ledgerRow(row) {
+function ledgerRow(row, shared) {
   const head = el("th", {scope: "row"}, nodeLink(row.node, short(row.parameter)),
     el("div", {className: "soft small"}, `${tight(NODES[row.node].shape)}`));
   if (row.why) return el("tr", {}, head, el("td", {colSpan: 3, className: "soft"}, `Not split: ${row.why}`));
   const names = Object.keys(row.parts), sizes = [...Object.values(row.parts), row.whole];
-  const top = Math.max(...sizes.filter(x => typeof x === "number"));
+  const top = shared ?? Math.max(...sizes.filter(x => typeof x === "number"));
   const bars = el("div", {className: "bars"});
   const bar = (name, size, kind, note = "") => bars.append(el("span", {className: "barname"}, name),
     el("span", {className: "barbox"}, el("span", {className: `bar ${kind}`, style: `width:${100 * ratio(size, top)}%`})),
@@ -68,10 +68,13 @@ function startLedger() {
     const rows = DATA.ledger.filter(row => row.turn === turn), {player, terms, loss} = DATA.turns[turn];
     const clipped = rows.some(row => row.clipped !== null && row.whole > 0 && Math.abs(row.clipped / row.whole - 1) > 1e-6);
     const said = Object.entries(terms).map(([name, t]) => `${name.replaceAll("_", " ")} ${num(t.value, 5)}`).join(" + ");
+    // With one term there is nothing to compare within a parameter: then the parameters are compared.
+    const single = rows.every(row => row.parts && Object.keys(row.parts).length === 1);
+    const shared = single ? Math.max(...rows.map(row => typeof row.whole === "number" ? row.whole : 0)) : null;
     const table = el("table", {className: "ledger"}, el("caption", {}, el("b", {}, `${turns.length > 2 ? `turn ${turn + 1}, ` : ""}${player}`),
       el("span", {className: "soft"}, `  loss ${num(loss, 5)} = ${said}${clipped ? "" : "; nothing was clipped"}`)),
-      el("thead", {}, el("tr", {}, ...["parameter", "norm of each part", "", "cosine"].map(t => el("th", {scope: "col"}, t)))),
-      el("tbody", {}, ...rows.map(ledgerRow)));
+      el("thead", {}, el("tr", {}, ...["parameter", single ? "norm, on one scale" : "norm of each part", "", single ? "" : "cosine"].map(t => el("th", {scope: "col"}, t)))),
+      el("tbody", {}, ...rows.map(row => ledgerRow(row, shared))));
     if (turns.length > 2) body.append(el("details", {open: turn === turns.at(-1)}, el("summary", {}, `turn ${turn + 1}: ${player}`), table));
     else body.append(table);
   }
@@ -131,7 +134,7 @@ function startLayers() {
     body.append(el("div", {className: "findings"}, el("h3", {}, "What stands out"), list,
       el("p", {className: "soft small"}, `Rules of thumb: ${limits}.`)));
   } else body.append(el("p", {className: "findings calm"}, `Nothing stands out. (Rules of thumb: ${limits}.)`));
-  const columns = Object.keys(rows[0]), shares = new Set(["dead", "saturated"]);
+  const columns = Object.keys(rows[0]).filter(name => rows.some(row => row[name] !== null)), shares = new Set(["dead", "saturated"]);
   const cell = (row, column) => {
     if (column === "layer") return layerLink(row);
     return shares.has(column) && row[column] !== null ? percent(row[column]) : null;
