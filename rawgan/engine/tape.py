@@ -299,7 +299,8 @@ def _settle(name: str, values: list, guests: list[int], first: Any) -> Array:
         if value is first:
             continue
         if not value.shape:
-            values[i] = float(value)
+            alike = type(value) is type(first) and value.dtype == first.dtype
+            values[i] = value if alike else float(value)  # a GPU would be waited for
         elif type(value) is not type(first):
             raise _two_devices(name, first, value)
         elif value.dtype != first.dtype:

@@ -226,25 +226,25 @@ def _check_engine():
 
 
 ENGINE = [
-    (backward, "_sweep", 'OPS["sum_to"](share, shape=parent.shape)', "share"),
-    (backward, "_sweep", 'OPS["astype"](share, dtype=parent.dtype)', "share"),
+    (backward, "_walk", 'OPS["sum_to"](share, shape=parent.shape)', "share"),
+    (backward, "_walk", 'OPS["astype"](share, dtype=parent.dtype)', "share"),
     (
         backward,
-        "_sweep",
+        "_walk",
         "gradients[parent] = _combined(operator.add, known, share)",
         "gradients[parent] = known",
     ),
     (
         backward,
-        "_sweep",
+        "_walk",
         "gradients[parent] = _combined(operator.add, known, share)",
         "gradients[parent] = share",
     ),
-    (backward, "_sweep", "_combined(operator.iadd, known, share)", "pass"),
-    (backward, "_sweep", "parent not in owned", "False"),
+    (backward, "_walk", "_combined(operator.iadd, known, share)", "pass"),
+    (backward, "_walk", "parent not in owned", "False"),
     (
         backward,
-        "_sweep",
+        "_walk",
         "heappush(heap, (-parent.sequence, parent))",
         "heappush(heap, (parent.sequence, parent))",
     ),
