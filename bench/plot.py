@@ -163,7 +163,9 @@ def norms(document: Document) -> Any:
     if not rows:
         return None
     figure = paper.figure(max(6.0, 3.6 * len(names)), 9.4)
-    title = "Gradient norms before clipping, median of the seeds, with the lowest and highest: "
+    title = (
+        "Gradient norms before clipping, no less than $10^{-12}$: median, lowest and highest of the seeds. "
+    )
     figure.suptitle(title + paper.machine(document), x=0.01, ha="left", fontsize=10)
     grid = figure.subplots(len(NORMS), len(names), squeeze=False, sharey="row")
     for place, name in enumerate(names):
@@ -190,7 +192,7 @@ def _norm(axes: Any, label: str, curve: dict[str, list[float]], colour: str, poi
     if colour == METHODS[0]:  # what the others are compared with is seen through and above them
         style |= {"linestyle": (0, (4, 2)), "linewidth": 1.2, "zorder": 4}
     axes.plot(x, middle, label=label.replace("$", r"\$"), color=colour, **style)
-    axes.fill_between(x, np.where(np.isnan(low), RANGE[0], low), high, color=colour, alpha=0.15, linewidth=0)
+    axes.fill_between(x, np.where(np.isnan(low), RANGE[0], low), high, color=colour, alpha=0.09, linewidth=0)
 
 
 PICTURES: dict[str, dict[str, Callable[[Document], Any]]] = {
