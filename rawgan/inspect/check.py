@@ -91,11 +91,11 @@ def check(replay: Replay, node: RecordedNode, index: Any = None, seed: int = 0) 
     root = backward.root
 
     def loss(x: np.ndarray) -> tuple[np.ndarray, dict[RecordedNode, np.ndarray]]:
-        found = replay.along(node, Tensor(np.asarray(x)), [root])
+        found = replay.along({node: Tensor(np.asarray(x))}, [root])
         return found[root].data * weight, _corners(replay, found)
 
     leaf = Tensor(point, requires_grad=True)
-    end = replay.along(node, leaf, [root])[root]
+    end = replay.along({node: leaf}, [root])[root]
     (slopes,) = grad(end, [leaf], weight)
     exact = float(np.sum(slopes.data * direction))
     scale = max(1.0, float(np.abs(point[direction != 0]).max(initial=0.0)))

@@ -134,29 +134,45 @@ def ledger(
     replay: Replay, node: RecordedNode, terms: Mapping[str, RecordedNode], clipped: np.ndarray | None
 ) -> Ledger:
     """Split the last gradient of a node by terms of the loss that the pass began from."""
-    if not node.received:
-        raise GradientError(f"{node!r}: no backward pass brought a gradient here")
-    backward = node.received[-1].backward
-    whole = node.grad
-    if isinstance(whole, Digest):
-        raise GradientError(
-            f"{node!r}: its gradient was not kept; record with a larger budget or other filters"
-        )
-    x = Tensor(replay.value(node).data, requires_grad=True)
-    found = replay.along(node, x, [*terms.values(), backward.root])
+    return ledgers(replay, {node: clipped}, terms)[node]
+
+
+def ledgers(
+    replay: Replay, nodes: Mapping[RecordedNode, np.ndarray | None], terms: Mapping[str, RecordedNode]
+) -> dict[RecordedNode, Ledger]:
+    """The same for several nodes at once, none of them before another, that one pass brought gradients to.
+
+    nodes: to each the gradient after clipping, or None.
+    """
+    for node in nodes:
+        if not node.received:
+            raise GradientError(f"{node!r}: no backward pass brought a gradient here")
+        if isinstance(node.grad, Digest):
+            raise GradientError(
+                f"{node!r}: its gradient was not kept; record with a larger budget or other filters"
+            )
+    backward = next(iter(nodes)).received[-1].backward
+    xs = {node: Tensor(replay.value(node).data, requires_grad=True) for node in nodes}
+    found = replay.along(xs, [*terms.values(), backward.root])
     seed = np.asarray(arrays.to_numpy(backward.seed.array), replay.dtype)
-    parts = {}
+    parts: dict[str, dict[RecordedNode, np.ndarray]] = {}
     for name, term in terms.items():
         weight = seed
         if term is not backward.root:  # how much of the term there is in the loss
             weight = _weight(replay, term, backward.root, seed)
-        parts[name] = np.array(grad(found[term], [x], weight)[0].data)
-    return Ledger(node, parts, np.array(arrays.to_numpy(whole)), clipped)
+        shares = grad(found[term], list(xs.values()), weight)
+        parts[name] = {node: np.array(share.data) for node, share in zip(xs, shares, strict=True)}
+    return {
+        node: Ledger(
+            node, {name: part[node] for name, part in parts.items()}, np.array(host(node.grad)), clipped
+        )
+        for node, clipped in nodes.items()
+    }
 
 
 def _weight(replay: Replay, term: RecordedNode, root: RecordedNode, seed: np.ndarray) -> np.ndarray:
     leaf = Tensor(replay.value(term).data, requires_grad=True)
-    return grad(replay.along(term, leaf, [root])[root], [leaf], seed)[0].data
+    return grad(replay.along({term: leaf}, [root])[root], [leaf], seed)[0].data
 
 
 def addends(root: RecordedNode) -> dict[str, RecordedNode]:

@@ -1,13 +1,13 @@
-"""The recorded graph once more, in another dtype, with one value in it changed or differentiated.
+"""The recorded graph once more, in another dtype, with values in it changed or differentiated.
 
-A node's value is computed again from what went in, operation by operation. What depends on one node is
+A node's value is computed again from what went in, operation by operation. What depends on some nodes is
 computed along the edges on which gradients flow; on the others (`detach`, `no_grad`) stands what was
 recorded, as the gradient has it too. On the CPU, whatever device the recording is from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,18 +36,19 @@ class Replay:
         return self._known[node]
 
     def along(
-        self, start: RecordedNode, value: Tensor, ends: Iterable[RecordedNode]
+        self, starts: Mapping[RecordedNode, Tensor], ends: Iterable[RecordedNode]
     ) -> dict[RecordedNode, Tensor]:
-        """All that depends on `start` and leads to the ends, where it has that value; the ends themselves."""
+        """All that depends on the starts and leads to the ends, where they have these values; the ends."""
         ends = list(ends)
-        path = _between(self._nodes, start, ends)
+        path = _between(self._nodes, starts, ends)
         if not path.intersection(ends):
-            raise GradientError(f"no recorded way leads from {start!r} to {ends[0]!r}: record from the start")
+            first = next(iter(starts))
+            raise GradientError(f"no recorded way leads from {first!r} to {ends[0]!r}: record from the start")
         for end in ends:
             self.value(end)
-        found = {start: value}
+        found = dict(starts)
         for node in self._nodes:
-            if node in path and node is not start:
+            if node in path and node not in starts:
                 inputs = [
                     found[x] if flows and x in found else x
                     for x, flows in zip(node.inputs, node.flows, strict=True)
@@ -92,9 +93,11 @@ def _before(ends: list[RecordedNode], known: Any) -> set[RecordedNode]:
     return found
 
 
-def _between(nodes: list[RecordedNode], start: RecordedNode, ends: list[RecordedNode]) -> set[RecordedNode]:
-    """The nodes on paths of gradients from the start to an end."""
-    after = {start}
+def _between(
+    nodes: list[RecordedNode], starts: Iterable[RecordedNode], ends: list[RecordedNode]
+) -> set[RecordedNode]:
+    """The nodes on paths of gradients from the starts to an end."""
+    after = set(starts)
     for node in nodes:
         if any(flows and x in after for x, flows in zip(node.inputs, node.flows, strict=True)):
             after.add(node)
@@ -104,4 +107,4 @@ def _between(nodes: list[RecordedNode], start: RecordedNode, ends: list[Recorded
         if node in after and (node in wanted or node in path):
             path.add(node)
             path.update(x for x, flows in zip(node.inputs, node.flows, strict=True) if flows and x in after)
-    return path | {start}
+    return path | set(starts)

@@ -204,23 +204,31 @@ def _ledgers(tape: Tape) -> list[dict[str, Any]]:
     """Of each turn, each parameter's gradient by terms."""
     out = []
     for number, turn in enumerate(tape.turns):
-        for name, update in turn.parameters.items():
-            if update.node is None or not update.node.received:
-                continue
-            if update.node.received[-1].backward is not turn.backward:
-                continue
-            row: dict[str, Any] = {"turn": number, "parameter": name, "node": update.node.number}
-            try:
-                found = tape.ledger(update.node)
-            except GradientError as error:
-                out.append(row | {"why": str(error)})
-                continue
-            row |= {"parts": found.norms, "whole": ledger.norm(found.whole), "rest": found.rest}
-            row["cosines"] = [[a, b, value] for (a, b), value in found.cosines.items()]
-            row["along"] = {part: ledger.cosine(x, found.whole) for part, x in found.parts.items()}
-            row["clipped"] = None if found.clipped is None else ledger.norm(found.clipped)
-            out.append(row)
+        nodes = {
+            u.node: u.clipped
+            for u in turn.parameters.values()
+            if u.node is not None and u.node.received and u.node.received[-1].backward is turn.backward
+        }
+        if not nodes:
+            continue
+        try:
+            dtype = next(iter(nodes)).held.value.dtype
+            found = ledger.ledgers(tape.replay(dtype), nodes, turn.terms)
+        except GradientError as error:
+            out += [{"turn": number, "node": n.number, "parameter": n.name, "why": str(error)} for n in nodes]
+            continue
+        out += [_entry(number, one) for one in found.values()]
     return out
+
+
+def _entry(turn: int, found: ledger.Ledger) -> dict[str, Any]:
+    return {
+        "turn": turn, "node": found.node.number, "parameter": found.node.name,
+        "parts": found.norms, "whole": ledger.norm(found.whole), "rest": found.rest,
+        "cosines": [[a, b, value] for (a, b), value in found.cosines.items()],
+        "along": {part: ledger.cosine(x, found.whole) for part, x in found.parts.items()},
+        "clipped": None if found.clipped is None else ledger.norm(found.clipped),
+    }  # fmt: skip
 
 
 def _examples(tape: Tape) -> dict[str, Any] | None:

@@ -138,7 +138,7 @@ def test_what_each_example_is_told(recipe, objective):
         node, h = tape.turns[-1].judged[0], 1e-3
         moved = tape.replay().value(node).data.copy()
         moved[i] += h * direction
-        end = tape.replay().along(node, rawgan.tensor(moved), [tape.turns[-1].backward.root])
+        end = tape.replay().along({node: rawgan.tensor(moved)}, [tape.turns[-1].backward.root])
         slope = count * (end[tape.turns[-1].backward.root].item() - float(loss)) / h
         assert abs(slope - found.norms[i]) <= 0.05 * found.norms[i] + 2e-3
     assert "∂L/∂s" not in repr(found)
