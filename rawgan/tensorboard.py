@@ -71,20 +71,22 @@ class TensorBoard:
         self._warned = 0
 
     def __call__(self, run: Run, row: Mapping[str, float]) -> None:
-        if self._events is None or run is not self._run:
-            self._begin(run, row)
-        self._events.scalars(run.steps, row)
-        self._warnings()
+        events = self._events
+        if events is None or run is not self._run:
+            events = self._begin(run, row)
+        events.scalars(run.steps, row)
+        self._write_warnings(events, run)
         if run.steps % self.every == 0:
-            self._look(run)
-            self._events.flush()
+            self._look(events, run)
+            events.flush()
 
     def close(self) -> None:
         """Write down what is left, and shut the file; the next training begins another."""
-        if self._events is not None:
-            self._warnings()
-            self._events.close()
+        events, run = self._events, self._run
         self._events = self._run = None
+        if events is not None and run is not None:
+            self._write_warnings(events, run)
+            events.close()
 
     def __enter__(self) -> TensorBoard:
         return self
@@ -92,27 +94,28 @@ class TensorBoard:
     def __exit__(self, *exception: Any) -> None:
         self.close()
 
-    def _begin(self, run: Run, row: Mapping[str, float]) -> None:
+    def _begin(self, run: Run, row: Mapping[str, float]) -> _Events:
         self.close()
         self._run, self._warned = run, 0
-        self._events = _Events(self.logs, first=run.steps)
-        self._events.settings(run.config, row)
+        self._events = events = _Events(self.logs, first=run.steps)
+        events.settings(run.config, row)
+        return events
 
-    def _warnings(self) -> None:
+    def _write_warnings(self, events: _Events, run: Run) -> None:
         """Those that have come since; they are raised after the callbacks of their step."""
-        for alarm in self._run.warnings[self._warned :]:
-            self._events.text(f"warnings/{alarm.kind}", alarm.says, alarm.step)
-        self._warned = len(self._run.warnings)
+        for alarm in run.warnings[self._warned :]:
+            events.text(f"warnings/{alarm.kind}", alarm.says, alarm.step)
+        self._warned = len(run.warnings)
 
-    def _look(self, run: Run) -> None:
+    def _look(self, events: _Events, run: Run) -> None:
         for player, network in run.trainer.networks.items():
             for name, parameter in network.named_parameters():
                 tag = f"{player}/{name}"
-                self._events.histogram(f"weights/{tag}", arrays.to_numpy(parameter.data), run.steps)
+                events.histogram(f"weights/{tag}", arrays.to_numpy(parameter.data), run.steps)
                 if parameter.grad is not None:
-                    self._events.histogram(f"gradients/{tag}", arrays.to_numpy(parameter.grad), run.steps)
+                    events.histogram(f"gradients/{tag}", arrays.to_numpy(parameter.grad), run.steps)
         if self.pictures:
-            self._events.picture("samples", _samples(run), run.steps)
+            events.picture("samples", _samples(run), run.steps)
 
 
 def export(run: Run | str | os.PathLike, logs: str | os.PathLike) -> None:
@@ -133,14 +136,15 @@ def export(run: Run | str | os.PathLike, logs: str | os.PathLike) -> None:
     logs = Path(logs)
     if any(logs.glob("*.tfevents.*")):
         raise ConfigError(f"{logs} already holds events; give another folder, or delete these")
-    if not isinstance(run, Run) and not RunDirectory.exists(run) and not Path(run).is_dir():
+    if not isinstance(run, Run) and not os.path.isdir(run):
         run = load(run, device="cpu")  # for one picture
-    path = run.path if isinstance(run, Run) else run
-    directory = None if path is None else RunDirectory.open(path)
-    if directory is not None:
+    if isinstance(run, Run):
+        config, rows = run.config, run.history
+        directory = None if run.path is None else RunDirectory.open(run.path)
+    else:
+        directory = RunDirectory.open(run)
         check(directory.config, directory.config_path)
-    config = run.config if isinstance(run, Run) else directory.config
-    rows = run.history if isinstance(run, Run) else _history(directory)
+        config, rows = directory.config, _history(directory)
     events = _Events(logs)
     try:
         columns = [name for name in rows if name != "step"]
@@ -149,7 +153,7 @@ def export(run: Run | str | os.PathLike, logs: str | os.PathLike) -> None:
             events.scalars(step, dict(zip(columns, values, strict=True)))
         if directory is not None:
             _export_files(directory, events)
-        else:
+        elif isinstance(run, Run):
             _export_weights(run.trainer.state()[0], run.steps, events)
             events.picture("samples", _samples(run), run.steps)
     finally:
@@ -231,7 +235,10 @@ class _Events:
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto import event_pb2, summary_pb2
 
-        self._summary, self._event, self._proto = summary, event_pb2, summary_pb2
+        # The classes in these modules are made when they are imported: no type checker knows them.
+        self._summary: Any = summary
+        self._event: Any = event_pb2
+        self._proto: Any = summary_pb2
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -240,8 +247,8 @@ class _Events:
         except OSError as error:
             raise unwritable(folder, error) from error
         if first is not None and first > 1:
-            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            self._write(event_pb2.Event(wall_time=time.time(), step=first, session_log=start))
+            start = self._event.SessionLog(status=self._event.SessionLog.START)
+            self._write(self._event.Event(wall_time=time.time(), step=first, session_log=start))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         found = [

@@ -93,6 +93,12 @@ PROMISED = {
     ),
     "optim.Adagrad": "params, lr, eps=1e-10",
     "optim.Adam": "params, lr=0.0002, betas=(0.5, 0.999), eps=1e-08",
+    "rating.read_verdicts": "run, paths, device='auto'",
+    "rating.write_page": (
+        "run, path='rate.html', n=50, seed=0, device='auto', data=None, data_dir=None, progress=True"
+    ),
+    "tensorboard.TensorBoard": "logs, every=100, pictures=True",
+    "tensorboard.export": "run, logs",
     "optim.RMSprop": "params, lr, rho=0.9, eps=1e-08",
     "optim.RMSpropPrinted": "params, lr, rho=0.9, eps=1e-08",
     "optim.SGD": "params, lr, momentum=0.0",

@@ -256,7 +256,7 @@ def _read(path: Path) -> tuple[dict[str, Any], Person]:
         raise DataError(f"{path}: is not JSON ({error}); give what a rating page downloaded") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise DataError(f"{path}: is not a file of verdicts ({FORMAT!r}); give what a rating page downloaded")
-    page = found.get("page")
+    page: Any = found.get("page")
     for key, fits in _PAGE.items():
         if not isinstance(page, dict) or not fits(page.get(key)):
             raise _damaged(path, f"page.{key}", page.get(key) if isinstance(page, dict) else None)

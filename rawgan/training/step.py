@@ -132,7 +132,7 @@ class Trainer:
         """G's output for noise, as after training (running statistics, no dropout): pictures in [0, 1]."""
         was = self.generator.training
         self.generator.eval()
-        averaged = self._averaged() if self.average else contextlib.nullcontext()
+        averaged = self._averaged(self.average) if self.average else contextlib.nullcontext()
         try:
             with no_grad(), arrays.use_device(self.device), averaged:
                 out = [
@@ -148,9 +148,9 @@ class Trainer:
         return np.asarray(items, np.float32)
 
     @contextlib.contextmanager
-    def _averaged(self) -> Iterator[None]:
+    def _averaged(self, average: Average) -> Iterator[None]:
         """G as samples are made with it; its running statistics would not fit the averaged weights."""
-        with self.average.in_use(), standing_statistics(self.generator, self.recipe.noise):
+        with average.in_use(), standing_statistics(self.generator, self.recipe.noise):
             yield
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -206,6 +206,23 @@ def test_it_fits_and_can_be_read(opened, path, scheme, width):
     page.evaluate("kept = true")
 
 
+def test_large_pictures_are_shown_whole_and_smooth(opened, tmp_path):
+    """As they are where they fit, else smaller: then not by leaving pixels out."""
+    own = np.random.default_rng(0).integers(0, 256, (20, 3, 400, 400)).astype(np.uint8)
+    settings = {"noise": 4, "hidden": 4, "device": "cpu", "progress": False, "warnings": False}
+    run = rawgan.train("mlp", data=own, steps=1, batch_size=4, **settings)
+    rating.write_page(run, tmp_path / "large.html", n=1, data=own, progress=False)
+    for height, (low, high), rendering in ((900, (400, 400), "pixelated"), (500, (200, 399), "auto")):
+        page = opened(tmp_path / "large.html", viewport={"width": 1280, "height": height})
+        begin(page)
+        page.wait_for_function("since !== null")
+        picture = page.locator("#picture")
+        box = picture.bounding_box()
+        assert low <= box["width"] <= high
+        assert box["width"] == box["height"]
+        assert picture.evaluate("e => getComputedStyle(e).imageRendering") == rendering
+
+
 CONTRAST = """() => {
   const light = text => {
     const [r, g, b] = text.match(/[0-9.]+/g).map(v => v / 255)
