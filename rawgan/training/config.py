@@ -13,6 +13,7 @@ from typing import Any
 
 from rawgan import recipes
 from rawgan.kernels.errors import CheckpointError, ConfigError
+from rawgan.kernels.precision import PRECISIONS
 
 KINDS = recipes.RECIPES | {recipes.Custom.name: recipes.Custom}
 ELSEWHERE = ("data", "epochs", "steps")  # fields of a recipe that are kept beside its settings
@@ -40,6 +41,8 @@ KEYS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "steps": ("a whole number from 1 on, or null", lambda v: v is None or _counts(v)),
     "checkpoint_every": ("a whole number from 1 on", _counts),
     "sample_every": ("a whole number from 1 on", _counts),
+    "device": ("a text, where it was trained last", _is(str)),
+    "precision": (f"one of {', '.join(PRECISIONS)}, of products on a GPU", lambda v: v in PRECISIONS),
 }
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from rawgan import arrays, nn
 from rawgan.kernels.cuda import recording
 from rawgan.kernels.errors import CheckpointError, ConfigError, NonFiniteError
+from rawgan.kernels.precision import precision
 from rawgan.settings import whole_number
 from rawgan.training import plan
 from rawgan.training.alarms import EVERY, Alarms
@@ -26,7 +27,8 @@ from rawgan.training.run import Run
 from rawgan.training.rundir import RunDirectory, compare_config
 from rawgan.training.step import Trainer
 
-FREE = {"epochs", "steps", "checkpoint_every", "sample_every"}  # what a resumed run may change
+# What a resumed run may change.
+FREE = {"epochs", "steps", "checkpoint_every", "sample_every", "device", "precision"}
 
 
 def train(
@@ -106,7 +108,8 @@ def train(
     often = {"checkpoint_every": max(1, min(500, total // 20)), "sample_every": max(1, total // 20)}
     often |= {key: saved[key] for key in often if saved}
     every = often | given
-    config = plan.as_json(config | {"epochs": epochs, "steps": steps, **every})
+    where = {"device": trainer.device, "precision": precision()}
+    config = plan.as_json(config | {"epochs": epochs, "steps": steps, **every, **where})
     with contextlib.ExitStack() as stack:
         run, directory = _open(stack, trainer, config, out, saved)
         _loop(run, directory, total, every, callbacks, progress, warnings)

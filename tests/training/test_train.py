@@ -253,3 +253,12 @@ def test_training_works_in_another_thread():
     thread.start()
     thread.join(60)
     assert_same(runs[0], quick("dcgan_mnist"))
+
+
+def test_the_configuration_says_where_and_how_precisely(tmp_path):
+    """Both may be others when the run goes on."""
+    with rawgan.use_precision("tf32"):
+        run = quick(out=tmp_path / "run")
+    assert (run.config["device"], run.config["precision"]) == ("cpu", "tf32")
+    rawgan.train(out=tmp_path / "run", resume=True, steps=4, device="cpu", progress=False)
+    assert rawgan.load(tmp_path / "run", device="cpu").config["precision"] == "fp32"
