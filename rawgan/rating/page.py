@@ -26,7 +26,6 @@ from rawgan.kernels.errors import ConfigError, DataError
 from rawgan.settings import whole_number
 from rawgan.training import Run, load
 from rawgan.training.files import write_whole
-from rawgan.training.loop import FREE
 
 MOST = 1000  # pictures of each kind: an hour or two of somebody's time
 FORMAT = "rawgan verdicts 1"
@@ -99,10 +98,10 @@ def is_real(n: int, seed: int) -> np.ndarray:
 def about(run: Run, n: int, seed: int) -> dict[str, Any]:
     """What a page and the verdicts on it are of; everything that decides its pictures.
 
-    "run" is a fingerprint of the configuration, without where the data lay and how long it was trained;
-    "weights" one of the generator as it was.
+    "run" is a fingerprint of what was trained on what, not of where and for how long; "weights" one of the
+    generator as it was.
     """
-    config = {key: value for key, value in run.config.items() if key not in FREE}
+    config = {key: run.config[key] for key in ("recipe", "settings", "data", "networks", "seed")}
     config["data"] = {key: value for key, value in config["data"].items() if key != "name"}
     values = run.trainer.state()[0]
     weights = hashlib.sha256()
