@@ -70,7 +70,7 @@ class Structure:
             self._box(card, nodes, first.op, "")
         else:
             within = first.within is not None
-            label = "the gradient, differentiable" if within else f"{len(nodes)} operations"
+            label = "its gradient" if within else f"{len(nodes)} operations"
             self._box(card, nodes, label, first.source.rpartition("/")[2])
 
     def _box(self, card: dict[str, Any], nodes: list[RecordedNode], label: str, path: str) -> None:

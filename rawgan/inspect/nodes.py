@@ -44,9 +44,9 @@ def digest(array: Array, why: str = "") -> Digest:
     host = np.asarray(arrays.to_numpy(array))
     finite = host[np.isfinite(host)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    span = (low, high) if low < high else (low - 0.5, low + 0.5)
-    counts = np.histogram(finite, BINS, span)[0]
     flat = finite.reshape(-1).astype(np.float64, copy=False)
+    apart = high - low > BINS * np.spacing(max(abs(low), abs(high)))  # else parts of the range would be empty
+    counts = np.histogram(flat, BINS, (low, high) if apart else (low - 0.5, low + 0.5))[0]
     return Digest(
         tuple(host.shape),
         str(host.dtype),

@@ -36,7 +36,10 @@ def plane(tape: Any) -> dict[str, Any] | None:
     reals = arrays.to_numpy(real.value).reshape(-1, 2).astype(np.float64)
     source, pack = tape.about["source"], getattr(settings, "pack", 1)
     made = _generated(networks["generator"], tape.about["noise"], POINTS)
-    box = _box(np.concatenate([reals, fake.items.reshape(-1, 2), made]))
+    sure = [reals, fake.items.reshape(-1, 2)]
+    if hasattr(source, "centres"):
+        sure += [source.centres + 3 * source.sigma, source.centres - 3 * source.sigma]
+    box = _box(np.concatenate(sure), made)
     centres = _centres(box)
     D = _judged(networks["discriminator"], centres, pack)
     p, p_says = _real_density(source, centres)
@@ -99,10 +102,11 @@ def _best(settings: Any) -> str:
     return getattr(settings, "objective", "")
 
 
-def _box(points: np.ndarray) -> list[float]:
-    """(left, bottom, right, top) around nearly all points, square."""
-    low, high = np.quantile(points, 0.005, axis=0), np.quantile(points, 0.995, axis=0)
-    middle, half = (low + high) / 2, 0.62 * float(max(high - low)) or 1.0
+def _box(points: np.ndarray, made: np.ndarray) -> list[float]:
+    """(left, bottom, right, top), square, around all points and nearly all of those that G makes."""
+    low = np.minimum(points.min(axis=0), np.quantile(made, 0.005, axis=0))
+    high = np.maximum(points.max(axis=0), np.quantile(made, 0.995, axis=0))
+    middle, half = (low + high) / 2, 0.53 * float(max(high - low)) or 1.0
     return [*(middle - half).tolist(), *(middle + half).tolist()]
 
 

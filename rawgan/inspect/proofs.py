@@ -49,13 +49,15 @@ def proofs(tape: Any, seconds: float) -> dict[int, dict[str, Any]]:
         if left <= 0 or pace[about] * cost > left:
             continue
         start = time.perf_counter()
-        try:
-            if what == "derivation":
-                here[what] = _derivation(tape.explain(node, tuple(index), PATHS))
-            else:
-                here[what] = _check(tape.check(node, tuple(index) if what == "check" else None))
-        except GradientError as error:
-            here["none"] = str(error)
+        # A step of h may leave a function's domain, as √x at 0; the numbers then are not finite, and shown.
+        with np.errstate(all="ignore"):
+            try:
+                if what == "derivation":
+                    here[what] = _derivation(tape.explain(node, tuple(index), PATHS))
+                else:
+                    here[what] = _check(tape.check(node, tuple(index) if what == "check" else None))
+            except GradientError as error:
+                here["none"] = str(error)
         pace[about] = (time.perf_counter() - start) / cost
     return out
 

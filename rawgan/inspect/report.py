@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rawgan.inspect.comparison import Comparison
     from rawgan.inspect.tape import Tape
 
-PIXELS = 700_000  # elements in pictures, in all: 4 bytes each, 5⅓ in base64
+PIXELS = 1_000_000  # elements in pictures, in all: 4 bytes each, 5⅓ in base64
 LEAST, MOST = 144, 9_000  # of one picture
 EXAMPLES = 24  # of G's
 SCRIPTS = (
@@ -147,12 +147,14 @@ def _nodes(tape: Tape, structure: graph.Structure, known: dict[int, dict]) -> li
     count = sum(1 + bool(n.received) for n in tape.nodes) or 1
     room = int(min(MOST, max(LEAST, PIXELS // count)))
     pictures = views.pictured(tape.nodes, item)
+    generous = max(room, min(MOST, PIXELS // 2 // (2 * len(pictures) or 1)))
     figures: dict[int, Any] = {}  # of arrays in several places once
 
     def shown(value: Any, number: int) -> dict[str, Any]:
         if id(value) not in figures:
             figures[id(value)] = value, views.figures(value)
-        picture = views.picture(value, room, item if number in pictures else ())
+        own = number in pictures
+        picture = views.picture(value, generous if own else room, item if own else ())
         return {"figures": figures[id(value)][1], "picture": picture}
 
     return [_node(node, structure, known.get(node.number), shown) for node in tape.nodes]

@@ -103,7 +103,7 @@ function arrayFigure(picture, {width = 200, height = 200, signed = true, range =
 
 /* −m … 0 … m in colour. */
 function scaleBar(scale, ends = null) {
-  const [low, high] = ends ?? [`−${num(scale, 3)}`, num(scale, 3)];
+  const [low, high] = ends ?? [`−${num(scale, 2)}`, num(scale, 2)];
   return el("span", {className: "scalebar"}, el("span", {}, low), el("i"), el("span", {}, high));
 }
 

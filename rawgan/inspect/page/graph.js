@@ -60,12 +60,8 @@ function drawBox(group, box) {
     tabindex: -1, role: "button", "data-group": group.id});
   const [first, second] = boxLabel(group);
   made.setAttribute("aria-label", `${first}, ${second}, in ${card.title}${box.places ? ", open" : ""}`);
-  made.append(svg("rect", {x: box.x, y: box.y, width: box.width, height: box.height, rx: leaf ? 15 : 6}));
-  if (leaf) {
-    made.append(svg("text", {x: box.x + 14, y: box.y + 19, class: "plain"}, fit(first, 84, 12.5)),
-      svg("text", {x: box.x + box.width - 12, y: box.y + 19, class: "detail", "text-anchor": "end"},
-        tight(outputOf(group).shape)));
-  } else made.append(...label({...box, height: BOX.height}, first, second));
+  made.append(svg("rect", {x: box.x, y: box.y, width: box.width, height: box.height, rx: leaf ? 19 : 6}));
+  made.append(...label({...box, height: BOX.height, x: box.x + (leaf ? 5 : 0)}, first, second, !leaf));
   made.append(svg("title", {}, group.update === undefined ? groupTitle(group) : first));
   if (contents(group).length > 1) {
     const sign = svg("g", {class: "sign", "data-toggle": group.id});

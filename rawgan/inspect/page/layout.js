@@ -93,8 +93,7 @@ function openGroup(group) {
 function groupSize(group, open) {
   if (group.update !== undefined) return {width: BOX.width, height: BOX.height};
   if (open.has(group.id)) return openGroup(group);
-  const pill = group.nodes.length === 1 && isLeaf(NODES[group.nodes[0]]);
-  return {width: BOX.width, height: pill ? 30 : BOX.height};
+  return {width: BOX.width, height: BOX.height};
 }
 
 /* The whole picture of some turns: cards and boxes with absolute places. */

@@ -39,7 +39,7 @@ function arrows(row) {
 
 function ledgerRow(row, shared) {
   const head = el("th", {scope: "row"}, nodeLink(row.node, short(row.parameter)),
-    el("div", {className: "soft small"}, `${tight(NODES[row.node].shape)}`));
+    el("div", {className: "soft small"}, tight(NODES[row.node].shape)));
   if (row.why) return el("tr", {}, head, el("td", {colSpan: 3, className: "soft"}, `Not split: ${row.why}`));
   const names = Object.keys(row.parts), sizes = [...Object.values(row.parts), row.whole];
   const top = shared ?? Math.max(...sizes.filter(x => typeof x === "number"));
@@ -71,11 +71,11 @@ function startLedger() {
     // With one term there is nothing to compare within a parameter: then the parameters are compared.
     const single = rows.every(row => row.parts && Object.keys(row.parts).length === 1);
     const shared = single ? Math.max(...rows.map(row => typeof row.whole === "number" ? row.whole : 0)) : null;
-    const table = el("table", {className: "ledger"}, el("caption", {}, el("b", {}, `${turns.length > 2 ? `turn ${turn + 1}, ` : ""}${player}`),
+    const table = el("table", {className: `ledger ${single ? "single" : ""}`}, el("caption", {}, el("b", {}, `${turns.length > 2 ? `turn ${turn + 1}, ` : ""}${player}`),
       el("span", {className: "soft"}, `  loss ${num(loss, 5)} = ${said}${clipped ? "" : "; nothing was clipped"}`)),
       el("thead", {}, el("tr", {}, ...["parameter", single ? "norm, on one scale" : "norm of each part", "", single ? "" : "cosine"].map(t => el("th", {scope: "col"}, t)))),
       el("tbody", {}, ...rows.map(row => ledgerRow(row, shared))));
-    if (turns.length > 2) body.append(el("details", {open: turn === turns.at(-1)}, el("summary", {}, `turn ${turn + 1}: ${player}`), table));
+    if (turns.length > 2) body.append(el("details", {open: turn >= turns.at(-2)}, el("summary", {}, `turn ${turn + 1}: ${player}`), table));
     else body.append(table);
   }
 }
