@@ -123,10 +123,10 @@ def test_by_buttons_with_answers_taken_back_and_an_early_end(opened, run, path, 
 
 def test_a_closed_page_is_gone_on_with_and_another_person_begins_anew(opened, path):
     page = opened(path)
+    page.on("dialog", lambda dialog: dialog.accept())  # to leave, although nothing was downloaded
     begin(page)
     for key in list(keys())[:5]:
         answer(page, key)
-    page.once("dialog", lambda dialog: dialog.accept())  # leave, although nothing was downloaded
     page.reload()
     page.get_by_role("button", name="Go on as Ada (5 of 12 done)").click()
     assert page.get_by_text("Picture 6 of 12").is_visible()
@@ -135,7 +135,6 @@ def test_a_closed_page_is_gone_on_with_and_another_person_begins_anew(opened, pa
     assert page.get_by_text("You were wrong on 0 of 12 pictures").is_visible()
     assert page.get_by_text("You told real from generated better than by guessing").is_visible()
     first = json.loads(page.locator("#text").input_value())
-    page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Another person").click()
     assert page.get_by_role("button", name="Go on").count() == 0
     assert page.get_by_label("Your name").input_value() == ""
