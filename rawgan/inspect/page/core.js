@@ -86,6 +86,8 @@ const FLOWS = DATA.flows.map(([pass, consumer, position, node, size, part]) =>
   ({pass, consumer, position, node, size, part}));
 const sharesOf = NODES.map(() => []);
 for (const flow of FLOWS) sharesOf[flow.node].push(flow);
+const givenBy = NODES.map(() => []);  // the same by who gives
+for (const flow of FLOWS) if (flow.consumer !== null) givenBy[flow.consumer].push(flow);
 const USERS = NODES.map(() => []);
 NODES.forEach((node, i) => node.inputs.forEach(x => { if (typeof x === "number") USERS[x].push(i); }));
 const MOST_IN_PASS = DATA.passes.map(() => 0);

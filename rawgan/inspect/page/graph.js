@@ -136,11 +136,10 @@ function draw() {
   }
   for (const id of laid.boxes.keys()) {
     const group = GROUPS[id], inside = new Set(group.nodes);
-    const wanted = EDGES[group.card].filter(([a, b]) => b === id && laid.boxes.has(a));
-    for (const [a, b] of wanted) {
-      const giving = new Set(GROUPS[a].nodes);
-      const flows = [...giving].flatMap(i => sharesOf[i].filter(f => inside.has(f.consumer)));
-      drawEdge({...laid.boxes.get(a), ids: giving}, {...laid.boxes.get(b), ids: inside, update: group.update}, flows, false, edges, lines);
+    const incoming = group.nodes.flatMap(i => givenBy[i]);
+    for (const a of SOURCES[id] ?? []) if (laid.boxes.has(a)) {
+      const flows = incoming.filter(flow => groupOf(flow.node) === a);
+      drawEdge(laid.boxes.get(a), {...laid.boxes.get(id), ids: inside, update: group.update}, flows, false, edges, lines);
     }
   }
   const over = svg("g", {});
@@ -148,8 +147,8 @@ function draw() {
   for (const [group, id, place] of places) for (const x of NODES[id].inputs) {
     const from = spots.get(`${group} ${x}`);
     if (!from) continue;
-    const flows = sharesOf[x].filter(f => f.consumer === id);
-    drawEdge({...from, ids: new Set([x])}, {...place, ids: new Set([id])}, flows, isLeaf(NODES[x]), edges, over);
+    const flows = givenBy[id].filter(flow => flow.node === x);
+    drawEdge(from, {...place, ids: new Set([id])}, flows, isLeaf(NODES[x]), edges, over);
   }
   for (const made of tops.querySelectorAll(".op")) ops.push([Number(made.dataset.node), made]);
   root.append(frames, lines, tops, over);

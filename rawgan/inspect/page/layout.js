@@ -68,6 +68,8 @@ function groupEdges(card) {
   return found;
 }
 const EDGES = DATA.cards.map(groupEdges);
+const SOURCES = [];  // group -> the groups whose boxes a line comes from
+for (const edges of EDGES) for (const [a, b] of edges) (SOURCES[b] ??= []).push(a);
 
 /* What an open group shows: its nodes, and before them parameters that belong to another phase but are used here. */
 const contents = group => {
