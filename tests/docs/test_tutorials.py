@@ -23,9 +23,11 @@ def code_cells(notebook):
 
 
 def text_of(output):
-    """What an output says in plain characters."""
-    found = output["text"] if output["output_type"] == "stream" else output["data"].get("text/plain", "")
-    return "".join(found)
+    """What an output says, or the table that it shows."""
+    if output["output_type"] == "stream":
+        return "".join(output["text"])
+    data = output["data"]
+    return "".join(data.get("text/html") or data.get("text/plain", ""))
 
 
 def kinds(cell):
