@@ -22,6 +22,7 @@ from rawgan.kernels.errors import GradientError
 
 STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # shares of max(1, |x|) to move by, the largest that meets no corner
 ROUNDING = 64 * np.finfo(np.float64).eps
+ROUNDINGS = 256  # of a recorded number, in units of the last place of its node's largest gradient
 
 
 @dataclass
@@ -117,7 +118,7 @@ def check(replay: Replay, node: RecordedNode, index: Any = None, seed: int = 0) 
     found = None if kept is None else float(np.sum(kept * direction))
     unit = 0.0 if kept is None else float(np.finfo(arrays.to_numpy(recorded).dtype).eps)
     largest = float(np.abs(slopes.data).max(initial=0.0))
-    return Check(node, what, found, exact, numeric, h, tolerance, 2000 * unit * largest, crossings)
+    return Check(node, what, found, exact, numeric, h, tolerance, ROUNDINGS * unit * largest, crossings)
 
 
 def element(node: RecordedNode, index: Any) -> tuple[int, ...]:

@@ -38,6 +38,15 @@ class Turn:
     parameters: dict[str, Update]
     judged: tuple[RecordedNode, RecordedNode] | None = None
 
+    @property
+    def clipping(self) -> dict[str, float]:
+        """Of all parameters' gradients together: "before" and "after" (norms), and the "cosine" of both."""
+        pairs = [(update.gradient, update.clipped) for update in self.parameters.values()]
+        before, after = (np.sqrt(sum(norm(pair[i]) ** 2 for pair in pairs)) for i in (0, 1))
+        along = sum(float(np.vdot(*(np.asarray(x, np.float64) for x in pair))) for pair in pairs)
+        whole = float(before * after)
+        return {"before": float(before), "after": float(after), "cosine": along / whole if whole else 0.0}
+
 
 @dataclass
 class Update:

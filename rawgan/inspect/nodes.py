@@ -197,7 +197,9 @@ class RecordedNode:
             return {}
         op = OPS[self.op]
         value = (op.__doc__ or "").strip().splitlines()
-        return {op.output: value[0] if value else ""} | {n: rule.formula for n, rule in op.rules.items()}
+        return {op.output: value[0].rstrip(".") if value else ""} | {
+            n: rule.formula for n, rule in op.rules.items()
+        }
 
     @property
     def grad(self) -> Any:

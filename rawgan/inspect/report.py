@@ -31,18 +31,9 @@ PIXELS = 1_000_000  # elements in pictures, in all: 4 bytes each, 5⅓ in base64
 LEAST, MOST = 144, 9_000  # of one picture
 EXAMPLES = 24  # of G's
 SCRIPTS = (
-    "core",
-    "arrays",
-    "layout",
-    "graph",
-    "player",
-    "panel",
-    "proof",
-    "tables",
-    "examples",
-    "plane",
+    "core", "arrays", "layout", "boxes", "graph", "player", "panel", "proof", "tables", "examples", "plane",
     "start",
-)
+)  # fmt: skip
 
 
 def save(

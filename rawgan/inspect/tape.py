@@ -187,6 +187,8 @@ def record(
 
     budget: bytes of arrays to keep; beyond them the largest are replaced by their figures (a Digest).
     layers, ops: patterns such as ["generator.*"], ["conv*"]; of other nodes no arrays are kept.
+    Layers and parameters go by their class's name, "Dense.weight", unless `network.label("generator")` has
+    named them by their place, "generator.0.weight".
 
     >>> import rawgan
     >>> x = rawgan.tensor([1.0, 2.0], requires_grad=True)

@@ -40,13 +40,15 @@ function num(x, digits = 4) {
 }
 
 /* A number on the page; the whole of it in its tooltip. */
-const figure = (x, digits) => el("span", {className: "n", title: x === null ? "" : String(x)}, num(x, digits));
-const percent = x => x === null || x === undefined ? "–" : x > 0 && x < .001 ? "<0.1%" : `${num(100 * x, 3)}%`;
-const shape = s => s.length ? s.join(" × ") : "one number";
-const tight = s => s.length ? s.join("×") : "1";
-const brackets = index => index.length ? `[${index.join(", ")}]` : "";
+const figure = (x, digits) =>
+  el("span", {className: "n", title: x === null ? "" : String(x)}, num(x, digits));
+const percent = x =>
+  x === null || x === undefined ? "–" : x > 0 && x < 0.001 ? "<0.1%" : `${num(100 * x, 3)}%`;
+const shape = s => (s.length ? s.join(" × ") : "one number");
+const tight = s => (s.length ? s.join("×") : "1");
+const brackets = index => (index.length ? `[${index.join(", ")}]` : "");
 const plural = (n, one, many = one + "s") => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
-const ratio = (x, most) => most > 0 && typeof x === "number" ? Math.min(1, Math.abs(x) / most) : 0;
+const ratio = (x, most) => (most > 0 && typeof x === "number" ? Math.min(1, Math.abs(x) / most) : 0);
 
 /* discriminator.3 in boxes is D.3; everywhere else the whole name stands. */
 const short = name => name.replace(/^generator\b/, "G").replace(/^discriminator\b/, "D");
@@ -66,7 +68,7 @@ const listeners = {};
 const on = (what, does) => (listeners[what] ??= []).push(does);
 const tell = (what, ...details) => (listeners[what] ?? []).forEach(does => does(...details));
 
-let chosen = null;  // the number of the node in the panel
+let chosen = null; // the number of the node in the panel
 function choose(number, from = "") {
   chosen = number;
   tell("chosen", number, from);
@@ -77,19 +79,31 @@ function nodeLink(number, text = "") {
   const node = NODES[number];
   const made = el("button", {type: "button", className: "link"}, text || named(node));
   made.title = `node ${number}: ${named(node)}, ${shape(node.shape)}`;
-  made.addEventListener("click", () => { choose(number, "link"); });
+  made.addEventListener("click", () => {
+    choose(number, "link");
+  });
   return made;
 }
 
 /* The gradient's flows by node, pass and consumer. */
-const FLOWS = DATA.flows.map(([pass, consumer, position, node, size, part]) =>
-  ({pass, consumer, position, node, size, part}));
+const FLOWS = DATA.flows.map(([pass, consumer, position, node, size, part]) => ({
+  pass,
+  consumer,
+  position,
+  node,
+  size,
+  part,
+}));
 const sharesOf = NODES.map(() => []);
 for (const flow of FLOWS) sharesOf[flow.node].push(flow);
-const givenBy = NODES.map(() => []);  // the same by who gives
+const givenBy = NODES.map(() => []); // the same by who gives
 for (const flow of FLOWS) if (flow.consumer !== null) givenBy[flow.consumer].push(flow);
 const USERS = NODES.map(() => []);
-NODES.forEach((node, i) => node.inputs.forEach(x => { if (typeof x === "number") USERS[x].push(i); }));
+NODES.forEach((node, i) =>
+  node.inputs.forEach(x => {
+    if (typeof x === "number") USERS[x].push(i);
+  }),
+);
 const MOST_IN_PASS = DATA.passes.map(() => 0);
 for (const flow of FLOWS)
   if (flow.consumer !== null && typeof flow.size === "number")

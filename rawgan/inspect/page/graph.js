@@ -1,155 +1,97 @@
 /* The step as SVG: cards for phases, boxes for layers, lines for what flows, forward and backward. */
 
-const open = new Set();      // groups that show their operations
-let shownTurns = new Set();  // the turns that are drawn
-let drawn = null;            // {boxes, nodes, edges} of elements
+const open = new Set(); // groups that show their operations
+let shownTurns = new Set(); // the turns that are drawn
+let drawn = null; // {boxes, nodes, edges} of elements
 
 const VIEWS = (() => {
   const turns = [...new Set(DATA.cards.map(card => card.turn))];
   if (DATA.turns.length <= 2) return [{name: "all", turns}];
   const names = turns.map(t => ({
-    name: t < DATA.turns.length ? `${t + 1}: ${DATA.turns[t].player}` : "afterwards", turns: [t]}));
+    name: t < DATA.turns.length ? `${t + 1}: ${DATA.turns[t].player}` : "afterwards",
+    turns: [t],
+  }));
   return NODES.length <= 400 ? [...names, {name: "all turns", turns}] : names;
 })();
 
 /* The cards of some turns, and those of other turns that made what they work on. */
 function cardsOf(turns) {
-  const wanted = new Set(DATA.cards.keys().filter(c => turns.has(DATA.cards[c].turn)));
-  for (const c of [...wanted]) for (const [from] of EDGES[c]) if (!turns.has(DATA.cards[GROUPS[from].card].turn)) {
-    const made = GROUPS[from].card;
-    if (DATA.cards[made].kind === "fake" || DATA.cards[made].kind === "real") wanted.add(made);
-  }
+  const wanted = new Set([...DATA.cards.keys()].filter(c => turns.has(DATA.cards[c].turn)));
+  for (const c of [...wanted])
+    for (const [from] of EDGES[c])
+      if (!turns.has(DATA.cards[GROUPS[from].card].turn)) {
+        const made = GROUPS[from].card;
+        if (DATA.cards[made].kind === "fake" || DATA.cards[made].kind === "real") wanted.add(made);
+      }
   return [...wanted].sort((a, b) => a - b);
 }
 
-function curve(x1, y1, x2, y2) {
-  if (Math.abs(x1 - x2) < 2 && y2 > y1) return `M${x1} ${y1}L${x2} ${y2}`;
-  const bend = Math.max(14, Math.min(70, Math.abs(y2 - y1) / 2));
-  return `M${x1} ${y1}C${x1} ${y1 + bend} ${x2} ${y2 - bend} ${x2} ${y2}`;
-}
-
-/* As much of a text as fits, by the usual width of its letters. */
-function fit(text, width, size) {
-  const room = Math.floor(width / (size * .56));
-  return text.length > room ? text.slice(0, room - 1) + "…" : text;
-}
-
-function label(box, first, second, bold = true) {
-  const half = second ? 16 : box.height / 2 + 4.5;
-  const one = svg("text", {x: box.x + 10, y: box.y + half, class: bold ? "name" : "plain"},
-    fit(first, box.width - 34, 12.5));
-  const two = second ? [svg("text", {x: box.x + 10, y: box.y + 30, class: "detail"}, fit(second, box.width - 16, 10.5))] : [];
-  return [one, ...two];
-}
-
-const outputOf = group => NODES[group.nodes.findLast(i => !isLeaf(NODES[i])) ?? group.nodes.at(-1)];
-const mainOf = group => group.nodes.findLast(i => !isLeaf(NODES[i])) ?? group.nodes.at(-1);
-
-function boxLabel(group) {
-  if (group.update !== undefined) {
-    const count = Object.keys(DATA.turns[group.update].updates).length;
-    return [`update of ${short(group.label)}`, plural(count, "parameter")];
-  }
-  const detail = [group.path && short(group.path), tight(outputOf(group).shape)].filter(Boolean).join("  ·  ");
-  return [short(group.label), detail];
-}
-
-function drawBox(group, box) {
-  const card = DATA.cards[group.card], leaf = group.nodes.length === 1 && isLeaf(NODES[group.nodes[0]]);
-  const made = svg("g", {class: `box ${leaf ? "leaf" : ""} ${group.update !== undefined ? "update" : ""}`,
-    tabindex: -1, role: "button", "data-group": group.id});
-  const [first, second] = boxLabel(group);
-  made.setAttribute("aria-label", `${first}, ${second}, in ${card.title}${box.places ? ", open" : ""}`);
-  made.append(svg("rect", {x: box.x, y: box.y, width: box.width, height: box.height, rx: leaf ? 19 : 6}));
-  made.append(...label({...box, height: BOX.height, x: box.x + (leaf ? 5 : 0)}, first, second, !leaf));
-  made.append(svg("title", {}, group.update === undefined ? groupTitle(group) : first));
-  if (contents(group).length > 1) {
-    const sign = svg("g", {class: "sign", "data-toggle": group.id});
-    sign.append(svg("rect", {x: box.x + box.width - 23, y: box.y + 4, width: 19, height: 19, rx: 4}),
-      svg("path", {d: `M${box.x + box.width - 18} ${box.y + 13.5}h9` + (box.places ? "" : `m-4.5 -4.5v9`)}),
-      svg("title", {}, box.places ? "close" : `open: ${plural(contents(group).length, "node")}`));
-    made.append(sign);
-  }
-  return made;
-}
-
-function groupTitle(group) {
-  const node = outputOf(group);
-  return [group.path ? `${group.label} ${group.path}` : group.label, `${shape(node.shape)}`,
-    node.source].filter(Boolean).join("\n");
-}
-
-function drawInside(group, box, nodes) {
-  const layer = svg("g", {});
-  for (const [id, spot] of box.places) {
-    const place = {...spot, x: box.x + spot.x, y: box.y + spot.y}, node = NODES[id], leaf = isLeaf(node);
-    nodes.push([group.id, id, place]);
-    const made = svg("g", {class: `op ${leaf ? "leaf" : ""} ${groupOf(id) === group.id ? "" : "shared"}`, tabindex: -1, role: "button", "data-node": id, "data-inside": group.id,
-      "aria-label": `${named(node)}, ${shape(node.shape)}`});
-    made.append(svg("rect", {...Object.fromEntries(["x", "y", "width", "height"].map(k => [k, place[k]])),
-      rx: leaf ? 13 : 5}));
-    const name = leaf ? node.name.split(".").at(-1) : node.op;
-    if (leaf) made.append(svg("text", {x: place.x + 11, y: place.y + 17, class: "detail dark"},
-      `${fit(name, 44, 11)}  ${fit(tight(node.shape), 54, 10.5)}`));
-    else made.append(svg("text", {x: place.x + 9, y: place.y + 14, class: "plain"}, fit(name, place.width - 14, 12)),
-      svg("text", {x: place.x + 9, y: place.y + 26, class: "detail"}, tight(node.shape)));
-    made.append(svg("title", {}, `node ${id}: ${named(node)}\n${shape(node.shape)}\n${node.source}`));
-    layer.append(made);
-  }
-  return layer;
-}
-
-/* One line: what goes forward along it, and above it the gradient that comes back. */
-function drawEdge(from, to, flows, across, edges, layer) {
-  let d;
-  if (across) {  // from a leaf on the left into an operation on its right
-    const y1 = from.y + from.height / 2, y2 = to.y + to.height / 2, x1 = from.x + from.width;
-    d = `M${x1} ${y1}C${x1 + 12} ${y1} ${to.x - 12} ${y2} ${to.x} ${y2}`;
-  } else d = curve(from.x + from.width / 2, from.y + from.height, to.x + to.width / 2, to.y);
-  const line = svg("path", {class: "edge", d});
-  const back = svg("path", {class: "flow", d});
-  layer.append(line, back);
-  const tip = svg("title", {});
-  back.append(tip);
-  edges.push({line, back, flows, tip, to: to.ids, update: to.update ?? null});
-}
-
 function draw() {
-  const cards = cardsOf(shownTurns), laid = layout(cards, open);
-  const pad = 6, root = svg("svg", {class: "graph", width: laid.width + 2 * pad, height: laid.height + 2 * pad,
-    viewBox: `${-pad} ${-pad} ${laid.width + 2 * pad} ${laid.height + 2 * pad}`, role: "group",
-    "aria-label": "The graph of the step. Arrow keys move between boxes, Enter chooses, plus opens."});
-  const frames = svg("g", {}), lines = svg("g", {}), tops = svg("g", {});
-  const boxes = new Map(), ops = [], places = [], edges = [];
+  const cards = cardsOf(shownTurns),
+    laid = layout(cards, open);
+  const pad = 6,
+    root = svg("svg", {
+      class: "graph",
+      width: laid.width + 2 * pad,
+      height: laid.height + 2 * pad,
+      viewBox: `${-pad} ${-pad} ${laid.width + 2 * pad} ${laid.height + 2 * pad}`,
+      role: "group",
+      "aria-label": "The graph of the step. Arrow keys move between boxes, Enter chooses, plus opens.",
+    });
+  const frames = svg("g", {}),
+    lines = svg("g", {}),
+    tops = svg("g", {});
+  const boxes = new Map(),
+    ops = [],
+    places = [],
+    edges = [];
   for (const frame of laid.frames) {
     const card = DATA.cards[frame.id];
     const made = svg("g", {class: `card ${card.kind}`, "data-card": frame.id});
-    made.append(svg("rect", {x: frame.x, y: frame.y, width: frame.width, height: frame.height, rx: 10}),
-      svg("text", {x: frame.x + 13, y: frame.y + 20}, fit(card.title || "the recording", frame.width - 24, 12)));
+    made.append(
+      svg("rect", {x: frame.x, y: frame.y, width: frame.width, height: frame.height, rx: 10}),
+      svg(
+        "text",
+        {x: frame.x + 13, y: frame.y + 20},
+        fit(card.title || "the recording", frame.width - 24, 12),
+      ),
+    );
     frames.append(made);
   }
   for (const [id, box] of laid.boxes) {
-    const group = GROUPS[id], made = drawBox(group, box);
+    const group = GROUPS[id],
+      made = drawBox(group, box);
     tops.append(made);
     boxes.set(id, made);
     if (box.places) tops.append(drawInside(group, box, places));
   }
   for (const id of laid.boxes.keys()) {
-    const group = GROUPS[id], inside = new Set(group.nodes);
+    const group = GROUPS[id],
+      inside = new Set(group.nodes);
     const incoming = group.nodes.flatMap(i => givenBy[i]);
-    for (const a of SOURCES[id] ?? []) if (laid.boxes.has(a)) {
-      const flows = incoming.filter(flow => groupOf(flow.node) === a);
-      drawEdge(laid.boxes.get(a), {...laid.boxes.get(id), ids: inside, update: group.update}, flows, false, edges, lines);
-    }
+    for (const a of SOURCES[id] ?? [])
+      if (laid.boxes.has(a)) {
+        const flows = incoming.filter(flow => groupOf(flow.node) === a);
+        drawEdge(
+          laid.boxes.get(a),
+          {...laid.boxes.get(id), ids: inside, update: group.update},
+          flows,
+          false,
+          edges,
+          lines,
+          laid.ways.get(`${a} ${id}`),
+        );
+      }
   }
   const over = svg("g", {});
   const spots = new Map(places.map(([group, id, place]) => [`${group} ${id}`, place]));
-  for (const [group, id, place] of places) for (const x of NODES[id].inputs) {
-    const from = spots.get(`${group} ${x}`);
-    if (!from) continue;
-    const flows = givenBy[id].filter(flow => flow.node === x);
-    drawEdge(from, {...place, ids: new Set([id])}, flows, isLeaf(NODES[x]), edges, over);
-  }
+  for (const [group, id, place] of places)
+    for (const x of NODES[id].inputs) {
+      const from = spots.get(`${group} ${x}`);
+      if (!from) continue;
+      const flows = givenBy[id].filter(flow => flow.node === x);
+      drawEdge(from, {...place, ids: new Set([id])}, flows, isLeaf(NODES[x]), edges, over);
+    }
   for (const made of tops.querySelectorAll(".op")) ops.push([Number(made.dataset.node), made]);
   root.append(frames, lines, tops, over);
   drawn = {boxes, ops, edges, root};
@@ -174,17 +116,29 @@ function paint(state) {
     if (group.update === undefined) classes(made, group.nodes);
     else {
       made.classList.toggle("now", !all && state.update === group.update);
-      made.classList.toggle("future", !all && !state.updated.has(group.update) && state.update !== group.update);
+      made.classList.toggle(
+        "future",
+        !all && !state.updated.has(group.update) && state.update !== group.update,
+      );
     }
   }
   for (const [id, made] of drawn.ops) classes(made, [id]);
   for (const edge of drawn.edges) {
-    const flows = edge.flows.filter(f => all || f.pass === state.backward && state.visited.has(f.consumer));
-    const best = flows.reduce((a, b) => !a || weight(b) > weight(a) ? b : a, null);
+    const flows = edge.flows.filter(
+      f => all || (f.pass === state.backward && state.visited.has(f.consumer)),
+    );
+    const best = flows.reduce((a, b) => (!a || weight(b) > weight(a) ? b : a), null);
     const flowing = !all && flows.some(f => state.now.has(f.consumer)) && state.backward !== null;
-    const begun = all ? true : edge.update === null ? [...edge.to].some(i => state.done.has(i)) : state.updated.has(edge.update);
+    const begun = all
+      ? true
+      : edge.update === null
+        ? [...edge.to].some(i => state.done.has(i))
+        : state.updated.has(edge.update);
     edge.line.classList.toggle("future", !begun);
-    edge.line.classList.toggle("now", !all && state.backward === null && [...edge.to].some(i => state.now.has(i)));
+    edge.line.classList.toggle(
+      "now",
+      !all && state.backward === null && [...edge.to].some(i => state.now.has(i)),
+    );
     edge.back.classList.toggle("shown", best !== null);
     edge.back.classList.toggle("flowing", flowing);
     edge.back.classList.toggle("overview", all);
@@ -201,7 +155,8 @@ const opOf = number => drawn.ops.find(([id]) => id === number)?.[1];
 
 function markChosen() {
   if (!drawn) return;
-  for (const [id, made] of drawn.boxes) made.classList.toggle("chosen", chosen !== null && groupOf(chosen) === id);
+  for (const [id, made] of drawn.boxes)
+    made.classList.toggle("chosen", chosen !== null && groupOf(chosen) === id);
   for (const [id, made] of drawn.ops) made.classList.toggle("chosen", id === chosen);
   const holder = opOf(chosen) ?? drawn.boxes.get(chosen === null ? -1 : groupOf(chosen));
   const first = holder ?? drawn.boxes.values().next().value;
@@ -210,7 +165,8 @@ function markChosen() {
 }
 on("chosen", (number, from) => {
   const turn = DATA.cards[GROUPS[groupOf(number)].card].turn;
-  if (from === "link" && !drawn.boxes.has(groupOf(number))) show(VIEWS.find(view => view.turns.includes(turn)));
+  if (from === "link" && !drawn.boxes.has(groupOf(number)))
+    show(VIEWS.find(view => view.turns.includes(turn)));
   markChosen();
 });
 
@@ -223,7 +179,8 @@ function toggle(id, opened = !open.has(id)) {
 }
 function toggleAll(opened) {
   for (const group of GROUPS)
-    if (contents(group).length > 1 && shownTurns.has(DATA.cards[group.card].turn)) opened ? open.add(group.id) : open.delete(group.id);
+    if (contents(group).length > 1 && shownTurns.has(DATA.cards[group.card].turn))
+      opened ? open.add(group.id) : open.delete(group.id);
   draw();
 }
 
@@ -245,14 +202,18 @@ function pick(made) {
 
 /* The nearest box in a direction, by places on the screen. */
 function neighbour(made, key) {
-  const box = made.querySelector("rect").getBBox(), all = everyBox();
-  const middle = b => [b.x + b.width / 2, b.y + b.height / 2], [x, y] = middle(box);
+  const box = made.querySelector("rect").getBBox(),
+    all = everyBox();
+  const middle = b => [b.x + b.width / 2, b.y + b.height / 2],
+    [x, y] = middle(box);
   const [ux, uy] = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[key];
-  let best = null, least = Infinity;
+  let best = null,
+    least = Infinity;
   for (const other of all) {
     if (other === made) continue;
     const [ox, oy] = middle(other.querySelector("rect").getBBox());
-    const along = (ox - x) * ux + (oy - y) * uy, aside = Math.abs((ox - x) * uy) + Math.abs((oy - y) * ux);
+    const along = (ox - x) * ux + (oy - y) * uy,
+      aside = Math.abs((ox - x) * uy) + Math.abs((oy - y) * ux);
     if (along > 4 && along + 2.5 * aside < least) [best, least] = [other, along + 2.5 * aside];
   }
   return best;
@@ -262,7 +223,10 @@ function startGraph() {
   const canvas = $("canvas");
   canvas.addEventListener("click", event => {
     const sign = event.target.closest("[data-toggle]");
-    if (sign) { toggle(Number(sign.dataset.toggle)); return; }
+    if (sign) {
+      toggle(Number(sign.dataset.toggle));
+      return;
+    }
     const made = event.target.closest(".op, .box");
     if (made) pick(made);
   });
@@ -287,12 +251,15 @@ function startGraph() {
   });
   if (VIEWS.length > 1) {
     $("views").hidden = false;
-    $("views").append(el("span", {className: "soft"}, "Turn:"), ...VIEWS.map(view => {
-      const button = el("button", {type: "button"}, view.name);
-      button.dataset.view = view.name;
-      button.addEventListener("click", () => show(view));
-      return button;
-    }));
+    $("views").append(
+      el("span", {className: "soft"}, "Turn:"),
+      ...VIEWS.map(view => {
+        const button = el("button", {type: "button"}, view.name);
+        button.dataset.view = view.name;
+        button.addEventListener("click", () => show(view));
+        return button;
+      }),
+    );
   }
   const last = VIEWS.find(view => view.turns.includes(Math.max(...DATA.cards.map(card => card.turn))));
   show(VIEWS.length > 1 ? last : VIEWS[0]);

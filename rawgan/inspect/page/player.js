@@ -2,12 +2,15 @@
 
 const EVENTS = DATA.events.map(([kind, at, pass]) => ({kind, at, pass}));
 const UNITS = ["operation", "layer", "phase"];
-let position = null;  // how many events are done; null shows the whole step
-let unit = "operation", playing = null, pace = 450;
+let position = null; // how many events are done; null shows the whole step
+let unit = "operation",
+  playing = null,
+  pace = 450;
 
-const cardOfEvent = event => event.kind === "u"
-  ? DATA.cards.findIndex(card => card.groups.some(group => group.update === event.at))
-  : GROUPS[groupOf(event.at)].card;
+const cardOfEvent = event =>
+  event.kind === "u"
+    ? DATA.cards.findIndex(card => card.groups.some(group => group.update === event.at))
+    : GROUPS[groupOf(event.at)].card;
 const keyOf = {
   operation: (event, i) => i,
   layer: event => `${event.kind} ${event.pass} ${event.kind === "u" ? "u" : groupOf(event.at)}`,
@@ -15,43 +18,72 @@ const keyOf = {
 };
 
 /* For each unit the positions at which it ends, and where each begins. */
-const STOPS = Object.fromEntries(UNITS.map(name => {
-  const stops = [];
-  EVENTS.forEach((event, i) => {
-    const next = EVENTS[i + 1];
-    if (!next || keyOf[name](event, i) !== keyOf[name](next, i + 1)) stops.push(i + 1);
-  });
-  return [name, stops];
-}));
+const STOPS = Object.fromEntries(
+  UNITS.map(name => {
+    const stops = [];
+    EVENTS.forEach((event, i) => {
+      const next = EVENTS[i + 1];
+      if (!next || keyOf[name](event, i) !== keyOf[name](next, i + 1)) stops.push(i + 1);
+    });
+    return [name, stops];
+  }),
+);
 
 /* What is done, what runs now, and where the gradient has come to. */
 function stateAt(end) {
-  const stops = STOPS[unit], begin = stops.findLast(stop => stop < end) ?? 0;
-  const state = {now: new Set(), done: new Set(), visited: new Set(), backward: null, update: null, updated: new Set()};
+  const stops = STOPS[unit],
+    begin = stops.findLast(stop => stop < end) ?? 0;
+  const state = {
+    now: new Set(),
+    done: new Set(),
+    visited: new Set(),
+    backward: null,
+    update: null,
+    updated: new Set(),
+  };
   for (let i = 0; i < end; i++) {
-    const {kind, at, pass} = EVENTS[i], current = i >= begin;
-    if (kind === "p") { state.visited.clear(); state.backward = pass; }
+    const {kind, at, pass} = EVENTS[i],
+      current = i >= begin;
+    if (kind === "p") {
+      state.visited.clear();
+      state.backward = pass;
+    }
     if (kind === "f") {
-      if (state.backward !== null && !NODES[at].within) { state.visited.clear(); state.backward = null; }
+      if (state.backward !== null && !NODES[at].within) {
+        state.visited.clear();
+        state.backward = null;
+      }
       state.done.add(at);
       for (const x of NODES[at].inputs) if (typeof x === "number" && isLeaf(NODES[x])) state.done.add(x);
     }
     if (kind === "b") state.visited.add(at);
-    if (kind === "u") { state.updated.add(at); if (current) state.update = at; }
+    if (kind === "u") {
+      state.updated.add(at);
+      if (current) state.update = at;
+    }
     if (current && kind !== "u") state.now.add(at);
   }
   return state;
 }
 
 function say(end) {
-  const event = EVENTS[end - 1], node = NODES[event.at];
+  const event = EVENTS[end - 1],
+    node = NODES[event.at];
   if (event.kind === "u") {
     const turn = DATA.turns[event.at];
-    return [`${turn.player}: update`, el("span", {}, `${plural(Object.keys(turn.updates).length, "parameter")} changed`)];
+    return [
+      `${turn.player}: update`,
+      el("span", {}, `${plural(Object.keys(turn.updates).length, "parameter")} changed`),
+    ];
   }
   const where = DATA.cards[cardOfEvent(event)].title;
-  if (event.kind === "p") return [`backward pass ${event.pass + 1} begins`, el("span", {}, `at ${named(node)}, with the seed ${num(DATA.passes[event.pass].seed)}`)];
-  const rules = DATA.ops[node.op], said = el("span", {});
+  if (event.kind === "p")
+    return [
+      `backward pass ${event.pass + 1} begins`,
+      el("span", {}, `at ${named(node)}, with the seed ${num(DATA.passes[event.pass].seed)}`),
+    ];
+  const rules = DATA.ops[node.op],
+    said = el("span", {});
   if (event.kind === "f") said.innerHTML = rules.value;
   else {
     const wanted = node.names.filter((_, i) => node.flows[i]).map(name => rules.rules[name.split("[")[0]]);
@@ -72,20 +104,28 @@ function seek(to) {
   paint(position === null ? null : stateAt(position));
   const slider = $("slider");
   slider.value = position ?? 0;
-  const [what, said] = event ? say(position) : ["the whole step", el("span", {}, "press play, or step with the arrow keys")];
+  const [what, said] = event
+    ? say(position)
+    : ["the whole step", el("span", {}, "press play, or step with the arrow keys")];
   slider.setAttribute("aria-valuetext", what);
   $("count").textContent = `${position ?? 0} / ${EVENTS.length}`;
-  $("now").replaceChildren(el("b", {className: event ? {f: "forward", u: "updated"}[event.kind] ?? "backward" : ""}, what), said);
+  $("now").replaceChildren(
+    el("b", {className: event ? ({f: "forward", u: "updated"}[event.kind] ?? "backward") : ""}, what),
+    said,
+  );
   if (!event) return;
   event.kind === "u" ? tell("update", event.at) : choose(event.at, "player");
   keepInView(event);
 }
 
 function keepInView(event) {
-  const made = event.kind === "u" ? [...drawn.boxes].find(([id]) => GROUPS[id].update === event.at)?.[1]
-    : opOf(event.at) ?? drawn.boxes.get(groupOf(event.at));
+  const made =
+    event.kind === "u"
+      ? [...drawn.boxes].find(([id]) => GROUPS[id].update === event.at)?.[1]
+      : (opOf(event.at) ?? drawn.boxes.get(groupOf(event.at)));
   if (!made) return;
-  const box = made.querySelector("rect").getBoundingClientRect(), top = $("player").getBoundingClientRect().bottom + 12;
+  const box = made.querySelector("rect").getBoundingClientRect(),
+    top = $("player").getBoundingClientRect().bottom + 12;
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   if (box.top < top) scrollBy({top: box.top - top - innerHeight / 3, behavior: calm ? "auto" : "smooth"});
   else if (box.bottom > innerHeight - 24)
@@ -94,7 +134,10 @@ function keepInView(event) {
 
 function next() {
   const stop = STOPS[unit].find(end => end > (position ?? 0));
-  if (stop === undefined) { pause(); return; }
+  if (stop === undefined) {
+    pause();
+    return;
+  }
   seek(stop);
 }
 function previous() {
@@ -106,7 +149,10 @@ function pause() {
   label_play();
 }
 function play() {
-  if (playing !== null) { pause(); return; }
+  if (playing !== null) {
+    pause();
+    return;
+  }
   if (position === EVENTS.length) seek(null);
   playing = setInterval(next, pace);
   label_play();
@@ -126,34 +172,76 @@ function startPlayer() {
   };
   const slider = el("input", {type: "range", id: "slider", min: 0, max: EVENTS.length, value: 0, step: 1});
   slider.setAttribute("aria-label", "Place in the step");
-  slider.addEventListener("input", () => { pause(); seek(Number(slider.value)); });
+  slider.addEventListener("input", () => {
+    pause();
+    seek(Number(slider.value));
+  });
   const units = el("select", {id: "unit"}, ...UNITS.map(name => el("option", {value: name}, `by ${name}`)));
   units.setAttribute("aria-label", "How far a step goes");
-  units.addEventListener("change", () => { unit = units.value; seek(position); });
-  const speeds = el("select", {id: "speed"}, ...[["slow", 1200], ["normal", 450], ["fast", 120]].map(([name, ms]) =>
-    el("option", {value: ms, selected: ms === pace}, name)));
+  units.addEventListener("change", () => {
+    unit = units.value;
+    seek(position);
+  });
+  const speeds = el(
+    "select",
+    {id: "speed"},
+    ...[
+      ["slow", 1200],
+      ["normal", 450],
+      ["fast", 120],
+    ].map(([name, ms]) => el("option", {value: ms, selected: ms === pace}, name)),
+  );
   speeds.setAttribute("aria-label", "Speed");
-  speeds.addEventListener("change", () => { pace = Number(speeds.value); if (playing !== null) { pause(); play(); } });
+  speeds.addEventListener("change", () => {
+    pace = Number(speeds.value);
+    if (playing !== null) {
+      pause();
+      play();
+    }
+  });
   $("player").append(
-    el("div", {className: "row"},
-      button("previous", "◀", "Back (←)", () => { pause(); previous(); }),
+    el(
+      "div",
+      {className: "row"},
+      button("previous", "◀", "Back (←)", () => {
+        pause();
+        previous();
+      }),
       button("play", "▶ Play", "Play or pause (space)", play),
-      button("next", "▶|", "On (→)", () => { pause(); next(); }),
-      button("whole", "Whole step", "Show everything at once (Escape)", () => { pause(); seek(null); }),
-      slider, el("span", {id: "count", className: "n soft"}), units, speeds,
+      button("next", "▶|", "On (→)", () => {
+        pause();
+        next();
+      }),
+      button("whole", "Whole step", "Show everything at once (Escape)", () => {
+        pause();
+        seek(null);
+      }),
+      slider,
+      el("span", {id: "count", className: "n soft"}),
+      units,
+      speeds,
       button("open-all", "+ all", "Open all layers", () => toggleAll(true)),
-      button("close-all", "− all", "Close all layers", () => toggleAll(false))),
-    el("p", {id: "now", role: "status"}));
+      button("close-all", "− all", "Close all layers", () => toggleAll(false)),
+    ),
+    el("p", {id: "now", role: "status"}),
+  );
   label_play();
   document.addEventListener("keydown", event => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    const at = event.target, typing = at.closest?.("select, textarea, input:not([type=range]), .scroller");
-    if (typing || at.id === "slider" && event.key.startsWith("Arrow")) return;
+    const at = event.target,
+      typing = at.closest?.("select, textarea, input:not([type=range]), .scroller");
+    if (typing || (at.id === "slider" && event.key.startsWith("Arrow"))) return;
     if (event.key === " " && !at.closest?.("button, summary, a")) play();
-    else if (event.key === "ArrowRight") { pause(); next(); }
-    else if (event.key === "ArrowLeft") { pause(); previous(); }
-    else if (event.key === "Escape" && position !== null) { pause(); seek(null); }
-    else return;
+    else if (event.key === "ArrowRight") {
+      pause();
+      next();
+    } else if (event.key === "ArrowLeft") {
+      pause();
+      previous();
+    } else if (event.key === "Escape" && position !== null) {
+      pause();
+      seek(null);
+    } else return;
     event.preventDefault();
   });
   on("drawn", () => paint(position === null ? null : stateAt(position)));
