@@ -30,7 +30,7 @@ SAMPLES = 64
 CERTAIN = 0.01  # D is wrong with this probability: it has won
 EXPLODED, VANISHED = 100.0, 1e-4  # norms, the second as a share of those of the first steps
 DEAD = 0.5  # share of a layer's units
-ALIKE = 0.25  # distance between samples, as a share of that between the data
+ALIKE = 0.25  # distance of a sample from the nearest other one, as a share of that of the data
 SETTLED = 3000  # steps after which samples that are alike are worth a word: before, G has just begun
 
 
@@ -50,7 +50,7 @@ class Alarms:
         self._rows: deque[Mapping[str, float]] = deque(maxlen=WINDOW)
         self._first: dict[str, float] = {}
         self._quiet_until: dict[str, int] = {}
-        self._real: float | None = None
+        self._real: np.ndarray | None = None
 
     def add(self, row: Mapping[str, float]) -> None:
         """A step's row of the history."""
@@ -155,14 +155,16 @@ class Alarms:
         if isinstance(trainer.source, Mixture):
             return self._missing(trainer.source.centres, trainer.source.sigma)
         if self._real is None:
-            batch = trainer.source.batch_for(0, min(SAMPLES, trainer.recipe.batch_size), 0)
-            self._real = _spread(np.asarray(batch, np.float64).reshape(len(batch), -1))
-        share = _spread(self._samples().astype(np.float64)) / max(self._real, 1e-300)
+            size = min(SAMPLES, trainer.recipe.batch_size)
+            batches = [trainer.source.batch_for(step, size, 0) for step in range(-(-SAMPLES // size))]
+            self._real = np.concatenate(batches).astype(np.float64)[:SAMPLES].reshape(SAMPLES, -1)
+        share = _apart(self._samples().astype(np.float64)) / max(_apart(self._real), 1e-300)
         if share > ALIKE:
             return None
         return (
-            f"the samples are alike: they lie {share:.0%} as far from each other as the real data do. G has "
-            "collapsed, or does not learn. Remedies: pack=2, a lower learning_rate, gradient_penalty or r1"
+            f"the samples are alike: the nearest to each lies {share:.0%} as far away as among real data. "
+            "G has collapsed onto one or a few, or does not learn. Remedies: pack=2, a lower learning_rate, "
+            "gradient_penalty or r1"
         )
 
     def _missing(self, centres: np.ndarray, sigma: float) -> str | None:
@@ -191,9 +193,13 @@ class _Units(Watch):
             self.dead[layer] = float(arrays.to_numpy((out.data == 0).all(axis=others)).mean())
 
 
-def _spread(items: np.ndarray) -> float:
-    """The mean distance between two of the items, (N, d)."""
+def _apart(items: np.ndarray) -> float:
+    """The median distance of an item, (N, d), from the nearest other: small where there are a few only.
+
+    The mean over all pairs is not: three pictures that a generator made again and again had 0.8 times the
+    data's, and 0.04 times the data's nearest neighbours.
+    """
     squares = (items**2).sum(axis=1)
     apart = squares[:, None] + squares - 2 * items @ items.T
-    count = max(1, len(items) * (len(items) - 1))
-    return float(np.sqrt(np.maximum(apart, 0)).sum() / count)
+    np.fill_diagonal(apart, np.inf)
+    return float(np.sqrt(max(0.0, np.median(apart.min(axis=1)))))

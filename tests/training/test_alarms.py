@@ -96,6 +96,17 @@ def test_samples_that_are_alike(run):
     run.trainer.steps = 2
 
 
+@pytest.mark.parametrize(("pictures", "found"), [(3, ["collapse"]), (64, [])])
+def test_a_few_pictures_again_and_again_are_alike(run, monkeypatch, pictures, found):
+    """However far from each other they are: those of the data itself."""
+    items = run.trainer.source.batch_for(9, 64, 1).reshape(64, -1)
+    noise = np.random.default_rng(0).normal(size=items.shape)
+    made = looking_at(run)
+    monkeypatch.setattr(made, "_samples", lambda: items[np.arange(64) % pictures] + 0.01 * noise)
+    monkeypatch.setattr(run.trainer, "steps", alarms.SETTLED)
+    assert kinds([alarm for alarm in made.look() if alarm.kind == "collapse"]) == found
+
+
 def test_modes_that_are_missing():
     run = quick("mixture", hidden=8)
     last = run.generator[4]
