@@ -61,7 +61,7 @@ def test_what_a_node_tells():
     assert dense.inputs[1] is weight
     assert dense.inputs[0].name == "x of D.0"
     assert dense.flows == (False, True, True)
-    assert dense.formulas == {"y": "x Wᵀ + b.", "x": "x̄ = ȳ W", "weight": "W̄ = ȳᵀ x", "bias": "b̄ = Σₙ ȳ"}
+    assert dense.formulas == {"y": "x Wᵀ + b", "x": "x̄ = ȳ W", "weight": "W̄ = ȳᵀ x", "bias": "b̄ = Σₙ ȳ"}
     assert dense.source.startswith("tests/inspect/test_record.py:")
     assert [share.consumer for share in weight.shares] == [dense]
     assert weight.shares[0].name == "weight"

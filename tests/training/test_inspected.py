@@ -153,6 +153,9 @@ def test_the_ledger_before_and_after_clipping():
     tape = quick("mlp", clip_norm={"generator": 1e-4}).inspect(step=2)
     turn = tape.turns[-1]
     assert np.isclose(np.sqrt(sum(norm(u.clipped) ** 2 for u in turn.parameters.values())), 1e-4, rtol=1e-3)
+    assert np.isclose(turn.clipping["after"], 1e-4, rtol=1e-3)
+    assert turn.clipping["before"] > 1e-3
+    assert np.isclose(turn.clipping["cosine"], 1)
     found = tape.ledger("generator.0.weight")
     factor = norm(found.clipped) / norm(found.whole)
     np.testing.assert_allclose(found.clipped, factor * found.whole, rtol=1e-5)
