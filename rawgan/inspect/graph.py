@@ -1,7 +1,8 @@
 """A recording as the parts of a picture: phases of a training step, groups of operations in them, and events.
 
-A *card* is a phase of one player's turn. In it, operations of one layer that ran one after another are a
-*group*, which the page draws as one box and opens on demand. Where a box stands is the page's business.
+A *card* is a phase of one player's turn, as far as it ran without another between. In it, operations of one
+layer that ran one after another are a *group*, which the page draws as one box and opens on demand. Where a
+box stands is the page's business.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ class Structure:
         self.group_of: dict[int, int] = {}
         self.cards: list[dict[str, Any]] = []
         self._groups = 0
-        keys: dict[tuple[int, str], list[RecordedNode]] = {}
-        for node in tape.nodes:
-            if not node.leaf:
-                keys.setdefault((self.turn_of[node.number], node.phase), []).append(node)
         homes = self._homes()
-        for (turn, phase), nodes in keys.items():
-            card = {"title": phase, "kind": kind(phase), "turn": turn, "groups": []}
+        operations = [node for node in tape.nodes if not node.leaf]
+        runs = [
+            (*key, list(run)) for key, run in groupby(operations, lambda n: (self.turn_of[n.number], n.phase))
+        ]
+        for number, (turn, phase, nodes) in enumerate(runs):
+            again = any((turn, phase) == later[:2] for later in runs[number + 1 :])
+            title = phase.replace(": loss", ": forward") if again else phase  # what comes before D judges
+            card = {"title": title, "kind": kind(title), "turn": turn, "groups": []}
             self.cards.append(card)
             for group in _groups(nodes):
                 self._add(card, group, [leaf for node in group for leaf in homes.get(node.number, ())])

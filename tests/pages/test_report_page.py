@@ -32,6 +32,27 @@ def pictures(tmp_path_factory):
     return path
 
 
+CONTRAST = """() => {
+  const light = text => {
+    const [r, g, b] = text.match(/[0-9.]+/g).map(v => v / 255)
+      .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const behind = e => {
+    const colour = getComputedStyle(e).backgroundColor;
+    return colour === "rgba(0, 0, 0, 0)" && e.parentElement ? behind(e.parentElement) : colour;
+  };
+  const found = {};
+  for (const e of document.querySelectorAll("body *:not(svg):not(svg *)")) {
+    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !e.checkVisibility()) continue;
+    const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
+    found[`${e.tagName} ${e.id || e.className} ${e.textContent.trim().slice(0, 20)}`] = (a + .05) / (b + .05);
+  }
+  return found;
+}"""
+
+
 def box(page, number):
     """The box of a node's group."""
     return page.locator(f'.box[data-group="{page.evaluate(f"groupOf({number})")}"]')
@@ -234,6 +255,16 @@ def test_light_and_dark(opened, path):
         assert page.evaluate("document.documentElement.dataset.theme") == other
         assert page.evaluate(look) != first
         assert page.evaluate(pixels) != drawn
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_stand_out_from_their_ground(opened, path, scheme):
+    """A contrast of 4.5 and more (WCAG 2.2, 1.4.3), in the panel, the tables and the head."""
+    page = opened(path, color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    ratios = page.evaluate(CONTRAST)
+    assert len(ratios) > 30
+    assert min(ratios.values()) >= 4.5, sorted(ratios.items(), key=lambda pair: pair[1])[:5]
 
 
 @pytest.mark.parametrize("width", [1280, 1366, 1440, 800])

@@ -3,7 +3,7 @@
 function startExamples() {
   const found = DATA.examples;
   if (!found || found.why) {
-    if (found) {
+    if (found && DATA.cards.some(card => card.kind === "fake")) {
       $("examples").hidden = false;
       $("examples-lead").textContent = `Not shown: ${found.why}.`;
     }

@@ -2,6 +2,7 @@
    Ranks are longest paths; the order within a rank follows the mean place of the neighbours (barycentres). */
 
 const BOX = {width: 166, height: 38, gapX: 14, gapY: 15, pad: 12, head: 30};
+const LONGEST = 40;
 const INNER = {width: 136, leaf: 130, height: 32, gap: 12, pad: 9, head: 40};
 
 /* items: things with {id, width, height} in the order of execution; edges: [from id, to id].
@@ -20,7 +21,7 @@ function ranked(items, edges, gapX, gapY, ports = {out: new Set(), in: new Set()
     (near[i] ??= []).push(j);
     (near[j] ??= []).push(i);
   };
-  const through = makeTrunks(all, rank, join, links.length + 4000);
+  const through = makeTrunks(all, rank, join);
   for (const [i, j] of links) lines.set(`${items[i].id} ${items[j].id}`, through(i, rank[j], j));
   for (const id of ports.out)
     if (place.has(id)) lines.set(`${id} out`, through(place.get(id), last + 1, null));
@@ -80,15 +81,17 @@ function ranks(count, links) {
   return rank;
 }
 
-/* Lines that pass rows go through narrow places of their own there; all lines of one source share them. */
-function makeTrunks(all, rank, join, most) {
+/* Lines that pass rows go through narrow places of their own there; all lines of one source share them. Where
+   one passes very many, it goes straight, behind the boxes. */
+function makeTrunks(all, rank, join) {
   const trunks = new Map();
   return (from, until, to) => {
     const key = from ?? `in ${to}`;
     if (!trunks.has(key)) trunks.set(key, []);
     const trunk = trunks.get(key),
       begin = from === null ? 0 : rank[from] + 1;
-    for (let r = begin + trunk.length; r < until && all.length < most; r++) {
+    if (until - begin > LONGEST) return [];
+    for (let r = begin + trunk.length; r < until; r++) {
       all.push({width: 10, height: 0});
       rank.push(r);
       const before = trunk.length ? trunk.at(-1) : from;
@@ -136,7 +139,7 @@ function settle(rows, all, near, rank, gap) {
       x += all[i].width + gap;
     }
   }
-  for (let sweep = 0; sweep < (all.length < 400 ? 30 : 8); sweep++)
+  for (let sweep = 0; sweep < (all.length < 200 ? 100 : 8); sweep++)
     for (const row of sweep % 2 ? [...rows].reverse() : rows) {
       const apart = k => (all[row[k]].width + all[row[k + 1]].width) / 2 + gap;
       const wish = row.map(i => {
