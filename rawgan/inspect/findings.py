@@ -15,7 +15,7 @@ FADED = 1e-3  # of the largest gradient among the layers of one phase
 CUT = 0.1  # what clipping leaves
 
 LIMITS = (
-    f"dead > {DEAD:.0%}, saturated > {SATURATED:.0%}, update / weight outside {SMALL:g} to {LARGE:g}, "
+    f"dead > {DEAD:.0%}, saturated > {SATURATED:.0%}, update / weight outside 10⁻⁵ to 10⁻¹, "
     f"a gradient under {FADED:g} of the largest in its phase, clipped to less than {CUT:.0%}"
 )
 

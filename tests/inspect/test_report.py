@@ -120,6 +120,15 @@ def test_ledger_summary_and_examples_are_those_of_the_tape(tape, page):
         }
 
 
+def test_clipping_is_in_the_ledger_and_found():
+    run = rawgan.train("mixture", steps=2, clip_norm=1e-4, **TINY)
+    data = report.document(run.inspect(step=2), seconds=0)
+    assert all(entry["clipped"] < 0.1 * entry["whole"] for entry in data["ledger"])
+    found = [each for each in data["summary"]["findings"] if each["column"] == "clipped"]
+    assert found
+    assert all("clipping left" in each["says"] for each in found)
+
+
 def test_checks_and_derivations_are_those_of_the_tape(tape, page):
     data = embedded(page)
     proved = [(n, s["proof"]) for n, s in zip(tape, data["nodes"], strict=True) if s["proof"]]

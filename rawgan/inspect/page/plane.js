@@ -285,7 +285,8 @@ function planeNotes() {
       "li",
       {},
       "Bandwidths: Scott's rule times 1, ½, ¼, ⅛ or 1/16, whichever makes points that were left out " +
-        `likeliest. Sums are over ${PLANE.cells} × ${PLANE.cells} cells of what is shown. Where p + q is under 10⁻¹², D* is left blank.`,
+        `likeliest. Sums are over ${PLANE.cells} × ${PLANE.cells} cells of what is shown. ` +
+        "Where p + q is under 10⁻¹², D* is left blank.",
     ),
   );
   notes.append(

@@ -108,22 +108,23 @@ function ledgerRow(row, shared) {
   if (names.length > 1) bar("sum", row.whole, "sum", `parts add up, off by ${num(row.rest, 2)}`);
   const cut = row.clipped !== null && row.whole > 0 && Math.abs(row.clipped / row.whole - 1) > 1e-6;
   if (cut) bar("clipped", row.clipped, "clipped", `${percent(row.clipped / row.whole)} left`);
-  const pairs = el("td", {className: "pairs"});
-  for (const [a, b, cosine] of row.cosines)
-    pairs.append(
-      el(
-        "div",
-        {},
-        figure(cosine, 3),
-        el(
+  const many = row.cosines.length > 1;
+  const pairs = row.cosines.map(([a, b, cosine]) =>
+    many
+      ? el(
           "div",
-          {className: "soft small"},
-          row.cosines.length > 1 ? `${a}, ${b}`.replaceAll("_", " ") : pulls(cosine),
-        ),
-      ),
-    );
-  return el("tr", {}, head, el("td", {}, bars), el("td", {className: "dial"}, arrows(row)), pairs);
+          {className: "pair-row"},
+          el("span", {className: "soft"}, words(`${a}, ${b}`)),
+          figure(cosine, 3),
+        )
+      : el("div", {}, figure(cosine, 3), el("div", {className: "soft small"}, pulls(cosine))),
+  );
+  const last = many
+    ? [el("td", {colSpan: 2}, ...pairs)]
+    : [el("td", {className: "dial"}, arrows(row)), el("td", {className: "pairs"}, ...pairs)];
+  return el("tr", {}, head, el("td", {}, bars), ...last);
 }
+const words = name => name.replaceAll("_", " ");
 const pulls = cosine =>
   cosine < -0.5 ? "against each other" : cosine > 0.5 ? "the same way" : "nearly unrelated";
 
@@ -144,7 +145,7 @@ function startLedger() {
       row => row.clipped !== null && row.whole > 0 && Math.abs(row.clipped / row.whole - 1) > 1e-6,
     );
     const said = Object.entries(terms)
-      .map(([name, t]) => `${name.replaceAll("_", " ")} ${num(t.value, 5)}`)
+      .map(([name, t]) => `${words(name)} ${num(t.value, 5)}`)
       .join(" + ");
     // With one term there is nothing to compare within a parameter: then the parameters are compared.
     const single = rows.every(row => row.parts && Object.keys(row.parts).length === 1);
