@@ -50,6 +50,10 @@ def inspect(
     found = loaded.inspect(step, devices, budget << 20, data=data)
     found.save_html(out, seconds)
     print(out)
+    if devices:
+        worst = found.worst()
+        apart = max(size for name, size in worst.items() if name.startswith("relative"))
+        print(f"{worst['parameter']} differs most: by {apart:.1e} of its norm")
 
 
 def tensorboard(run: Path, /, *, out: Path | None = None) -> None:
