@@ -220,8 +220,9 @@ class _Reader:
             return '<mo largeop="false">Σ</mo>'
         made = f"<mi>{escaping.escape(plain)}</mi>"
         for mark in token.text[len(plain) :]:
-            wide = "true" if len(plain) > 1 else "false"
-            made = f'<mover accent="true">{made}<mo stretchy="{wide}">{OVER[mark]}</mo></mover>'
+            # Few fonts stretch a bar over a word: the page's style draws one there.
+            long = ' class="long"' if len(plain) > 1 else ""
+            made = f'<mover accent="true"{long}>{made}<mo stretchy="false">{OVER[mark]}</mo></mover>'
         follows = self._tokens[self._at] if self._at < len(self._tokens) else None
         if plain in FUNCTIONS and follows is not None and follows.spaced:
             made += '<mspace width="0.17em"></mspace>'

@@ -16,6 +16,7 @@ from rawgan.inspect.show import host
 
 SAME_PLACES = ("reshape", "tanh", "sigmoid", "relu", "leaky_relu", "clip", "dropout")
 SIDE = 32  # a tile of a feature map is at most so wide
+ACROSS = 66  # cells of all tiles together, each way: three pixels for each in the page's panel
 
 
 def figures(value: Any) -> dict[str, Any]:
@@ -43,13 +44,9 @@ def picture(value: Any, room: int, item: tuple[int, ...] = ()) -> dict[str, Any]
     x = host(value)
     if x.size <= 1:
         return None
-    if item and x.ndim == 2:
-        x = x.reshape(len(x), *item)
-        said = f"each row of {x.shape[0]} as a picture of {item[1]} × {item[2]}"
-    else:
-        said = ""
     if item:
-        return _pictures(x, room, said)
+        what = "pictures" if x.ndim == 4 else f"rows, each as a picture of {item[1]} × {item[2]}"
+        return _grid(x.reshape(len(x), *item), room, True, what)
     if x.ndim == 4 and x.shape[2] * x.shape[3] > 1:
         return _maps(x, room)
     return _matrix(x, room)
@@ -96,37 +93,42 @@ def strongest(x: np.ndarray, height: int, width: int) -> tuple[np.ndarray, tuple
     return np.take_along_axis(flat, at, axis=-1)[..., 0], (rows, columns)
 
 
-def _pictures(x: np.ndarray, room: int, said: str) -> dict[str, Any]:
+def _grid(
+    x: np.ndarray, room: int, image: bool, what: str, block: tuple[int, int] = (1, 1)
+) -> dict[str, Any]:
+    """(N, C, H, W) as a block of tiles, one after another in rows."""
     count, channels, height, width = x.shape
     shown = max(1, min(count, 36, room // (channels * height * width)))
     columns = min(shown, max(1, round((shown * 1.5) ** 0.5)))
     rows = -(-shown // columns)
     shown = min(count, rows * columns)
-    first = f"the first {shown} of {count} pictures" if shown < count else f"all {count} pictures"
+    first = f"the first {shown} of {count} {what}" if shown < count else f"all {count} {what}"
     filled = np.zeros((rows * columns, *x.shape[1:]), np.float32)
     filled[:shown] = x[:shown]
     return {
         "tiles": (rows, columns), "size": (height, width), "channels": channels, "data": encode(filled),
-        "image": True, "shown": shown, "said": said + ", " * bool(said) + first, "block": (1, 1),
+        "image": image, "shown": shown, "said": first + _blocks(block), "block": block,
     }  # fmt: skip
 
 
 def _maps(x: np.ndarray, room: int) -> dict[str, Any]:
     """Feature maps or filters: a row of tiles for each example (or output), a tile for each channel."""
     height, width = min(x.shape[2], SIDE), min(x.shape[3], SIDE)
+    what = f"maps of {x.shape[2]} × {x.shape[3]}"
+    if 1 in x.shape[:2]:
+        small, block = strongest(x.reshape(-1, 1, *x.shape[2:]), height, width)
+        return _grid(small, room, False, what, block)
     tiles = max(1, room // (height * width))
-    columns = min(x.shape[1], max(1, round((tiles * 1.5) ** 0.5)))
-    rows = min(x.shape[0], max(1, tiles // columns))
-    columns = min(x.shape[1], max(1, tiles // rows))
+    columns = min(x.shape[1], max(1, round((tiles * 1.5) ** 0.5)), max(1, ACROSS // (width + 1)))
+    rows = min(x.shape[0], max(1, tiles // columns), max(1, ACROSS // (height + 1)))
     small, block = strongest(x[:rows, :columns], height, width)
     parts = [
         f"{'all' if n == whole else f'the first {n} of'} {whole} {what}"
         for n, whole, what in ((rows, x.shape[0], "down"), (columns, x.shape[1], "across"))
     ]
-    said = f"maps of {x.shape[2]} × {x.shape[3]}: " + ", ".join(parts) + _blocks(block)
     return {
         "tiles": (rows, columns), "size": small.shape[2:], "channels": 1, "data": encode(small),
-        "image": False, "said": said, "block": block,
+        "image": False, "said": f"{what}: {', '.join(parts)}{_blocks(block)}", "block": block,
     }  # fmt: skip
 
 

@@ -113,7 +113,8 @@ function arrayFigure(picture, {width = 200, height = 200, signed = true, range =
       return;
     }
     const where = [];
-    if (rows > 1 || columns > 1) where.push(picture.image ? `picture ${tile}` : `map ${tr}, ${c}`);
+    if (picture.shown) where.push(`${picture.image ? "picture" : "map"} ${tile}`);
+    else if (rows > 1 || columns > 1) where.push(`map ${tr}, ${c}`);
     if (C === 3) where.push(grey ? "red" : ["red", "green", "blue"][k]);
     const [bh, bw] = picture.block,
       part = (i, b) => (b === 1 ? i : `${i * b}…${i * b + b - 1}`);

@@ -243,8 +243,10 @@ function startPlane() {
     ),
   );
   $("plane-lead").textContent =
-    "Blue is real, orange is fake: the points, and the ground where D takes one for the other; the " +
-    "dashed line is where it is undecided. " +
+    "Blue is real, orange is fake: the points, and the ground where D takes one for the other" +
+    (kind.middle === null
+      ? ". Only differences of this D's output mean something, so it has no best value to stand beside. "
+      : "; the dashed line is where it is undecided. ") +
     "An arrow is minus the gradient of a fake point's own loss, the way in which G is pulled; the " +
     `longest stands for a gradient of norm ${num(Math.max(...PLANE.norms))}.`;
   const box = (key, text) => {
