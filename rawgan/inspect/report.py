@@ -230,12 +230,10 @@ def _examples(tape: Tape) -> dict[str, Any] | None:
     found = tape.samples()
     shape = found.items.shape[1:]
     count = min(len(found.items), EXAMPLES)
-    pack = len(found.items) // max(1, len(found.outputs))
-    at = np.arange(len(found.items)) // pack
     low, high = tape.about.get("range") or (0.0, 1.0)
     out = {
-        "of": len(found.items), "count": count, "shape": shape, "pack": pack, "formula": found.formula,
-        "outputs": found.outputs[at].tolist(), "factors": found.factors[at].tolist(),
+        "of": len(found.items), "count": count, "shape": shape, "formula": found.formula,
+        "outputs": found.outputs.tolist(), "factors": found.factors.tolist(),
         "norms": found.norms.tolist(), "range": (low, high),
     }  # fmt: skip
     if len(shape) == 3 and shape[0] in (1, 3):

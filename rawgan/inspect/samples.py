@@ -21,7 +21,8 @@ class Samples:
 
     outputs: D's raw output s for each, (N,); factors: the derivative of each example's loss by s; formula:
     which of "−σ(s)" and "−(1 − σ(s))" the factors are, or "" where they are neither. A loss is the mean over
-    the examples, so an example's own is N times its part.
+    the examples, so an example's own is N times its part. Where D judges several together, what it says of
+    them stands with each, and their loss is each one's own.
     """
 
     items: np.ndarray
@@ -63,11 +64,13 @@ def samples(turns: list[Turn]) -> Samples:
     for node in (made, logit):
         if isinstance(node.value, Digest) or node.grad is None or isinstance(node.grad, Digest):
             raise GradientError(f"{node!r}: its value or gradient was not kept; record with a larger budget")
-    count = len(host(made.value))
-    s, factors = host(logit.value).reshape(-1), host(logit.grad).reshape(-1) * len(host(logit.value))
+    items, count = host(made.value), len(host(logit.value))
+    s, factors = (
+        np.repeat(x.reshape(-1), len(items) // count) for x in (host(logit.value), host(logit.grad) * count)
+    )
     certain = 1 / (1 + np.exp(-s.astype(np.float64)))
     near = [name for name, f in FORMULAS.items() if np.allclose(f(certain), factors, rtol=1e-3, atol=1e-6)]
-    return Samples(host(made.value), host(made.grad) * count, s, factors, near[0] if near else "")
+    return Samples(items, host(made.grad) * count, s, factors, near[0] if near else "")
 
 
 def judged(

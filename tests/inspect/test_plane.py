@@ -60,5 +60,14 @@ def test_other_games(more):
     assert found["best"] == more.get("objective", "non_saturating")
 
 
+def test_what_is_judged_together_has_one_answer():
+    tape = rawgan.train("mixture", steps=2, pack=2, **TINY).inspect(step=2)
+    samples = tape.samples()
+    assert (len(samples.items), len(samples.outputs), len(samples.rows())) == (8, 8, 8)
+    assert samples.outputs[::2].tolist() == samples.outputs[1::2].tolist()
+    assert samples.formula == "−(1 − σ(s))"
+    assert np.allclose(samples.gradients, 4 * tape.turns[-1].judged[0].grad)
+
+
 def test_pictures_have_no_plane():
     assert plane.plane(rawgan.train("mlp", steps=1, **TINY).inspect(step=1)) is None
