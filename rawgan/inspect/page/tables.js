@@ -134,7 +134,7 @@ function startLedger() {
   $("ledger-lead").textContent =
     "Each parameter's gradient, split by the terms of its player's loss. Bars are norms. " +
     "Where there are two terms, the arrows show them at their true lengths and angle: terms that pull " +
-    "apart leave a short sum, drawn dark. Under the bars: how far the parts are from adding up to the " +
+    "apart leave a short sum, the third arrow. Under the bars: how far the parts are from adding up to the " +
     "recorded gradient, as a share of its norm.";
   const body = $("ledger-body"),
     turns = [...new Set(DATA.ledger.map(row => row.turn))];
