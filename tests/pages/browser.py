@@ -12,7 +12,16 @@ FLAGS = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # what is asked for is not answered either
 )
+SLOW = 60_000  # milliseconds; a busy machine is slow, not wrong
 OWN = ("data:", "blob:", "about:")  # made by the page itself; they reach no host and no file
+
+
+def expect(locator):
+    """Playwright's `expect`, which waits: a page follows its events in its own time."""
+    from playwright import sync_api
+
+    sync_api.expect.set_options(timeout=SLOW)
+    return sync_api.expect(locator)
 
 
 @contextmanager
@@ -25,7 +34,7 @@ def watched(browser):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)  # a busy machine is slow, not wrong
+        page.set_default_timeout(SLOW)
         page.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("websocket", lambda socket: asked.append(socket.url))

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from browser import expect
 
 import rawgan
 from rawgan import rating
@@ -64,11 +65,13 @@ def test_a_person_judges_by_keys_and_the_file_comes_back(opened, run, path, tmp_
     page = opened(path)
     begin(page, "Ada Lovelace")
     for place, key in enumerate(keys(wrong_at={0, 3, 4})):
-        assert page.get_by_text(f"Picture {place + 1} of {2 * N}").is_visible()
+        expect(page.get_by_text(f"Picture {place + 1} of {2 * N}")).to_be_visible()
         assert page.get_by_role("progressbar").evaluate("bar => [bar.value, bar.max]") == [place, 2 * N]
         answer(page, key)
-    assert page.get_by_text("You were wrong on 3 of 12 pictures. 95% interval: 5.5% to 57.2%.").is_visible()
-    assert page.get_by_text("This does not differ from guessing.").is_visible()
+    expect(
+        page.get_by_text("You were wrong on 3 of 12 pictures. 95% interval: 5.5% to 57.2%.")
+    ).to_be_visible()
+    expect(page.get_by_text("This does not differ from guessing.")).to_be_visible()
     rows = page.locator("#table tr").all_inner_texts()
     file = downloaded(page, tmp_path)
     assert file.name == "verdicts-Ada-Lovelace.json"
@@ -97,8 +100,8 @@ def test_by_buttons_with_answers_taken_back_and_an_early_end(opened, run, path, 
         page.get_by_text("Take the last answer back"),
         page.get_by_text("Stop here and see the result"),
     )
-    assert undo.is_disabled()
-    assert not stop.is_visible()
+    expect(undo).to_be_disabled()
+    expect(stop).to_be_hidden()
     for button in (real, real, generated):
         page.wait_for_function("since !== null")
         button.click()
@@ -106,16 +109,16 @@ def test_by_buttons_with_answers_taken_back_and_an_early_end(opened, run, path, 
     page.keyboard.press("Backspace")
     page.wait_for_function("since !== null")
     undo.click()
-    assert page.get_by_text("Picture 2 of 12").is_visible()
+    expect(page.get_by_text("Picture 2 of 12")).to_be_visible()
     answer(page, "g")
     said = []
     page.once("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
     stop.click()
     assert said == ["Stop after 2 pictures of 12? The rest cannot be judged afterwards."]
-    assert page.locator("#judging").is_visible()
+    expect(page.locator("#judging")).to_be_visible()
     page.once("dialog", lambda dialog: dialog.accept())
     stop.click()
-    assert page.get_by_text("of 2 pictures (of 12 on this page)").is_visible()
+    expect(page.get_by_text("of 2 pictures (of 12 on this page)")).to_be_visible()
     (person,) = rating.read_verdicts(run, [downloaded(page, tmp_path)]).people
     assert person.said_real.tolist() == [True, False]
     assert person.name == person.session[:8]
@@ -129,17 +132,17 @@ def test_a_closed_page_is_gone_on_with_and_another_person_begins_anew(opened, pa
         answer(page, key)
     page.reload()
     page.get_by_role("button", name="Go on as Ada (5 of 12 done)").click()
-    assert page.get_by_text("Picture 6 of 12").is_visible()
+    expect(page.get_by_text("Picture 6 of 12")).to_be_visible()
     for key in list(keys())[5:]:
         answer(page, key)
-    assert page.get_by_text("You were wrong on 0 of 12 pictures").is_visible()
-    assert page.get_by_text("You told real from generated better than by guessing").is_visible()
+    expect(page.get_by_text("You were wrong on 0 of 12 pictures")).to_be_visible()
+    expect(page.get_by_text("You told real from generated better than by guessing")).to_be_visible()
     first = json.loads(page.locator("#text").input_value())
     page.get_by_role("button", name="Another person").click()
     assert page.get_by_role("button", name="Go on").count() == 0
     assert page.get_by_label("Your name").input_value() == ""
     begin(page, "Ben")
-    assert page.get_by_text("Picture 1 of 12").is_visible()
+    expect(page.get_by_text("Picture 1 of 12")).to_be_visible()
     assert page.evaluate("session.session") != first["session"]
     page.evaluate("kept = true")
 
@@ -174,7 +177,7 @@ def test_the_truth_opens_and_is_not_to_be_seen_before_the_end(opened, path):
     names = np.where(REAL, "real", "generated").tolist()
     assert page.evaluate("unsealed()") == names
     begin(page)
-    assert page.locator("#result").is_hidden()
+    expect(page.locator("#result")).to_be_hidden()
     shown = page.locator("#judging").evaluate("e => e.outerHTML")
     answer(page, "r")
     again = page.locator("#judging").evaluate("e => e.outerHTML")

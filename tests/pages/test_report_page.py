@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from browser import expect
 
 import rawgan
 
@@ -74,10 +75,10 @@ def test_it_says_what_it_shows(opened, path, tape):
     for link in links.all():
         target = link.get_attribute("href")
         link.click()
-        assert page.locator(target).is_visible()
+        expect(page.locator(target)).to_be_visible()
     guide = page.get_by_text("How to read this page")
     guide.click()
-    assert page.get_by_role("heading", name="A bar over a letter").is_visible()
+    expect(page.get_by_role("heading", name="A bar over a letter")).to_be_visible()
 
 
 def test_a_click_shows_an_operation(opened, path, tape):
@@ -154,7 +155,7 @@ def test_the_step_plays_in_the_recorded_order(opened, path, tape):
     page.locator("h1").click()
     for number, event in enumerate(expected, 1):
         page.keyboard.press("ArrowRight")
-        assert page.locator("#count").inner_text() == f"{number} / {len(expected)}"
+        expect(page.locator("#count")).to_have_text(f"{number} / {len(expected)}")
         said = page.locator("#now b").inner_text()
         begin = {"forward": "forward: ", "backward": "backward: ", "pass": "backward pass"}
         assert said.startswith(begin.get(event.kind, "")), (said, event)
@@ -166,7 +167,7 @@ def test_the_step_plays_in_the_recorded_order(opened, path, tape):
         if event.kind == "backward":
             assert "back" in now.get_attribute("class")
     page.keyboard.press("ArrowLeft")
-    assert page.locator("#count").inner_text() == f"{len(expected) - 1} / {len(expected)}"
+    expect(page.locator("#count")).to_have_text(f"{len(expected) - 1} / {len(expected)}")
     page.keyboard.press("Escape")
     assert page.locator(".graph.playing").count() == 0
 
@@ -240,7 +241,7 @@ def test_pictures_and_their_gradients(opened, pictures):
     norms = page.locator("#examples li dd:last-child .n").evaluate_all("all => all.map(e => +e.title)")
     assert norms == sorted(norms, reverse=True)
     page.get_by_label("one scale for all maps").uncheck()
-    assert page.get_by_text("each map to its own largest element").is_visible()
+    expect(page.get_by_text("each map to its own largest element")).to_be_visible()
 
 
 def test_light_and_dark(opened, path):
