@@ -174,8 +174,10 @@ def _before(run: Run, step: int, source: Any) -> Trainer:
             f"known; there are: {', '.join(map(str, _checkpoints(run))) or 'none'}"
         )
     begun, history = trainer.steps, run.history
+    agrees = True
     for _ in range(begun, step - 1):
-        _compare(history, trainer.step())
+        row = trainer.step()
+        agrees = agrees and _compare(history, row)  # it is said once
     return trainer
 
 
@@ -195,7 +197,7 @@ def _begin(run: Run, step: int) -> Any:
 
 
 def _compare(history: Mapping[str, np.ndarray], row: Mapping[str, float]) -> bool:
-    """Whether a step is as the history has it; where the history does not have it, it is."""
+    """Whether a step is as the history has it, with a warning if not; where it has none, it is."""
     at = int(row["step"]) - 1
     if at >= len(history["step"]):
         return True
