@@ -64,15 +64,18 @@ class Explanation:
 
 
 def explain(
-    replay: Replay, node: RecordedNode, index: Any, most: int = 3, depth: int | None = None
+    replay: Replay,
+    node: RecordedNode,
+    index: Any,
+    most: int = 3,
+    depth: int | None = None,
+    backward: Any = None,
 ) -> Explanation:
-    """The last gradient element of a node by paths: `most` at each level, the largest followed to the loss.
+    """A gradient element of a node by paths: `most` at each level, the largest followed to the loss.
 
     depth: how many levels at most.
     """
-    if not node.received:
-        raise GradientError(f"{node!r}: no backward pass brought a gradient here")
-    backward = node.received[-1].backward
+    backward = node.gift(backward).backward
     first = here = _level(replay, node, element(node, index), backward, most)
     level = 1
     while here.paths and (depth is None or level < depth):
@@ -128,6 +131,8 @@ def _element(array: Any, index: tuple[int, ...]) -> float:
 
 def local(replay: Replay, node: RecordedNode, position: int, index: tuple[int, ...]) -> np.ndarray:
     """∂y/∂x[index] of one operation for all elements of its output y; x is its input number `position`."""
+    if node.leaf:
+        raise GradientError(f"{node!r} was made before the recording began: record from the start")
     same = node.inputs[position]
     x = Tensor(replay.value(same).data, requires_grad=True)
     inputs = [replay.value(v) if isinstance(v, RecordedNode) else v for v in node.inputs]

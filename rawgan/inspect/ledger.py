@@ -14,7 +14,7 @@ import numpy as np
 
 from rawgan import arrays
 from rawgan.engine import Tensor, grad
-from rawgan.inspect.nodes import Backward, Digest, RecordedNode
+from rawgan.inspect.nodes import Backward, Digest, RecordedNode, gradient
 from rawgan.inspect.replay import Replay
 from rawgan.inspect.show import dataframe, host, table, text
 from rawgan.kernels.errors import GradientError
@@ -75,6 +75,7 @@ class Ledger:
     parts: dict[str, np.ndarray]
     whole: np.ndarray
     clipped: np.ndarray | None
+    of: str = ""  # words, where several passes brought gradients
 
     @property
     def sum(self) -> np.ndarray:
@@ -120,8 +121,9 @@ class Ledger:
 
     def __repr__(self) -> str:
         pairs = [f"cosine of {a} and {b}: {value:+.3f}" for (a, b), value in self.cosines.items()]
-        title = f"where the gradient of {self.node.name or self.node.op} comes from"
+        title = f"where the gradient of {self.node.name or self.node.op}{self.of} comes from"
         off = f"the parts add up to the whole but for {self.rest:.1e} of its norm"
+        off = f"THESE ARE NOT ALL PARTS: {self.rest:.2g} of the norm is missing" if self.rest > 1e-3 else off
         return "\n".join([title, text(self.rows()), *pairs, off])
 
     def _repr_html_(self) -> str:
@@ -140,48 +142,61 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def ledger(
-    replay: Replay, node: RecordedNode, terms: Mapping[str, RecordedNode], clipped: np.ndarray | None
+    replay: Replay,
+    node: RecordedNode,
+    terms: Mapping[str, RecordedNode],
+    clipped: np.ndarray | None,
+    backward: Any = None,
 ) -> Ledger:
-    """Split the last gradient of a node by terms of the loss that the pass began from."""
-    return ledgers(replay, {node: clipped}, terms)[node]
+    """Split a gradient of a node by terms of the loss that the pass began from."""
+    return ledgers(replay, {node: clipped}, terms, backward)[node]
 
 
 def ledgers(
-    replay: Replay, nodes: Mapping[RecordedNode, np.ndarray | None], terms: Mapping[str, RecordedNode]
+    replay: Replay,
+    nodes: Mapping[RecordedNode, np.ndarray | None],
+    terms: Mapping[str, RecordedNode],
+    backward: Any = None,
 ) -> dict[RecordedNode, Ledger]:
     """The same for several nodes at once, none of them before another, that one pass brought gradients to.
 
     nodes: to each the gradient after clipping, or None.
     """
-    for node in nodes:
-        if not node.received:
-            raise GradientError(f"{node!r}: no backward pass brought a gradient here")
-        if isinstance(node.grad, Digest):
+    wholes = {node: gradient(node.gift(backward)) for node in nodes}
+    for node, whole in wholes.items():
+        if isinstance(whole, Digest):
             raise GradientError(
                 f"{node!r}: its gradient was not kept; record with a larger budget or other filters"
             )
-    backward = next(iter(nodes)).received[-1].backward
+    backward = next(iter(nodes)).gift(backward).backward
     xs = {node: Tensor(replay.value(node).data, requires_grad=True) for node in nodes}
     found = replay.along(xs, [*terms.values(), backward.root])
     seed = np.asarray(arrays.to_numpy(backward.seed.array), replay.dtype)
     parts: dict[str, dict[RecordedNode, np.ndarray]] = {}
+    weights = _weights(replay, list(terms.values()), backward.root, seed)
     for name, term in terms.items():
-        weight = seed
-        if term is not backward.root:  # how much of the term there is in the loss
-            weight = _weight(replay, term, backward.root, seed)
-        shares = grad(found[term], list(xs.values()), weight)
+        shares = grad(found[term], list(xs.values()), weights[term])
         parts[name] = {node: np.array(share.data) for node, share in zip(xs, shares, strict=True)}
     return {
         node: Ledger(
-            node, {name: part[node] for name, part in parts.items()}, np.array(host(node.grad)), clipped
+            node,
+            {name: part[node] for name, part in parts.items()},
+            np.array(host(wholes[node])),
+            clipped,
+            node.of_several(backward),
         )
         for node, clipped in nodes.items()
     }
 
 
-def _weight(replay: Replay, term: RecordedNode, root: RecordedNode, seed: np.ndarray) -> np.ndarray:
-    leaf = Tensor(replay.value(term).data, requires_grad=True)
-    return grad(replay.along({term: leaf}, [root])[root], [leaf], seed)[0].data
+def _weights(
+    replay: Replay, terms: list[RecordedNode], root: RecordedNode, seed: np.ndarray
+) -> dict[RecordedNode, np.ndarray]:
+    """How much of each term there is in the loss, but for what of it comes through another term."""
+    leaves = {term: Tensor(replay.value(term).data, requires_grad=True) for term in terms}
+    end = replay.along(leaves, [root])[root]
+    found = grad(end, list(leaves.values()), seed)
+    return {term: share.data for term, share in zip(leaves, found, strict=True)}
 
 
 def addends(root: RecordedNode) -> dict[str, RecordedNode]:

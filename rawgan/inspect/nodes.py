@@ -211,6 +211,26 @@ class RecordedNode:
         """What each consumer gave to `grad`, which is their sum, added in this order."""
         return self.received[-1].shares if self.received else []
 
+    def gift(self, backward: Any = None) -> Received:
+        """What a pass (or the pass of that number; by default the last) brought; GradientError if nothing."""
+        if backward is None and self.received:
+            return self.received[-1]
+        found = next((r for r in self.received if backward in (r.backward, r.backward.number)), None)
+        if found is None:
+            passes = ", ".join(str(r.backward.number) for r in self.received)
+            which = "no backward pass" if backward is None else f"backward pass {backward!r} never"
+            raise GradientError(
+                f"{self!r}: {which} brought a gradient here" + (f"; these did: {passes}" if passes else "")
+            )
+        return found
+
+    def of_several(self, backward: Backward) -> str:
+        """Words for a gradient that is one of several; "" where it is the only one."""
+        if len(self.received) < 2:
+            return ""
+        passes = ", ".join(str(r.backward.number) for r in self.received)
+        return f" (of backward pass {backward.number}; {passes} brought gradients here)"
+
     def brought_by(self, backward: Backward) -> Received | None:
         """What that pass brought here."""
         return next((r for r in self.received if r.backward is backward), None)

@@ -34,9 +34,8 @@ class Recorder(Watch):
     def __init__(self, budget: int, layers: Sequence[str] | None, ops: Sequence[str] | None):
         whole_number("record: budget", budget, least=0)
         for name, patterns in (("layers", layers), ("ops", ops)):
-            if isinstance(patterns, str) or not (
-                patterns is None or all(isinstance(p, str) for p in patterns)
-            ):
+            of_texts = isinstance(patterns, list | tuple) and all(isinstance(p, str) for p in patterns)
+            if patterns is not None and not of_texts:
                 raise ConfigError(
                     f"record: {name} is a list of patterns such as ['generator.*'], got {patterns!r}"
                 )
@@ -55,7 +54,7 @@ class Recorder(Watch):
         self._of_node: WeakKeyDictionary[Node, RecordedNode] = WeakKeyDictionary()
         self._of_leaf: WeakKeyDictionary[Tensor, dict[int, RecordedNode]] = WeakKeyDictionary()
         self._of_array: dict[int, tuple[ref[Array], RecordedNode]] = {}  # by an array's id, while it lives
-        self._pass: Any = None  # the Backward that runs, or None
+        self._running: list[Backward] = []  # passes, of which a rule may begin another
 
     def record_of(self, x: Tensor) -> RecordedNode | None:
         """The node of a tensor, also after the recording; of a leaf that was updated, the newest."""
@@ -74,26 +73,29 @@ class Recorder(Watch):
 
     def value(self, op: Op, layer: str, inputs: tuple, attrs: dict[str, Any], out: Any) -> None:
         plain = type(out) is not Tensor
-        if plain and (
-            self._pass is not None or not layer
-        ):  # a gradient rule's, or of figures beside the step
+        if plain and (self._running or not layer):  # a gradient rule's, or of figures beside the step
             return
         node = None if plain else out._node
         array = out if plain else out._data
         parents = node.parents if node is not None else [None] * len(inputs)
+        given = tuple(self._input(op, layer, i, x) for i, x in enumerate(inputs))
+        version = None if plain else (out._version, out._version[0])
+        shown = array
+        if op.view and isinstance(given[0], RecordedNode) and given[0].version is None:
+            shown, version = _copied(array), None  # else it shows what the optimiser will write there
         made = RecordedNode(
             number=0,
             op=op.name,
             layer=layer,
             name="",
             source=_source(),
-            inputs=tuple(self._input(op, layer, i, x) for i, x in enumerate(inputs)),
+            inputs=given,
             flows=tuple(parent is not None for parent in parents),
             attrs={name: attrs[name] for name in op.attrs if name in attrs},
-            held=self._keep(array, op.name, layer),
+            held=self._keep(shown, op.name, layer),
             phase=self.phase,
             within=self._pass,
-            version=None if plain else (out._version, out._version[0]),
+            version=version,
         )
         self._add(made)
         self.log.append(("forward", made))
@@ -103,10 +105,10 @@ class Recorder(Watch):
 
     def backward(self, output: Tensor, grad: Any, create_graph: bool) -> None:
         root = self._tensor(output, "", "output")
-        seed = Held(_array(grad))
-        self._pass = Backward(len(self.passes), root, seed, self.phase, create_graph)
-        self.passes.append(self._pass)
-        self.log.append(("pass", self._pass))
+        seed = Held(_copied(_array(grad)))
+        self._running.append(Backward(len(self.passes), root, seed, self.phase, create_graph))
+        self.passes.append(self._running[-1])
+        self.log.append(("pass", self._running[-1]))
         self._received(root).shares.append(Share(None, 0, seed))
 
     def node(self, node: Node, grad: Any) -> None:
@@ -126,7 +128,12 @@ class Recorder(Watch):
         self._received(target).shares.append(Share(here, i, held))
 
     def done(self) -> None:
-        self._pass = None
+        self._running.pop()
+
+    @property
+    def _pass(self) -> Any:
+        """The innermost backward pass that runs, or None."""
+        return self._running[-1] if self._running else None
 
     # Who is who -----------------------------------------------------------------------------------------
 
@@ -175,14 +182,11 @@ class Recorder(Watch):
         return found
 
     def _leaf(self, kind: str, layer: str, name: str, array: Array, known: str | None = None) -> RecordedNode:
-        with arrays.beside(array):
-            copy = arrays.namespace(array).empty(array.shape, dtype=array.dtype)
-            copy[...] = array
         path = layer.split(" ")[0]
         called = known or (
             (f"{path}.{name}" if kind == "parameter" else f"{name} of {path}") if path else name
         )
-        made = RecordedNode(0, kind, layer, called, _source(), (), (), {}, Held(copy), self.phase)
+        made = RecordedNode(0, kind, layer, called, _source(), (), (), {}, Held(_copied(array)), self.phase)
         return self._add(made)
 
     def _find(self, node: Node, tensor: Tensor | None = None) -> RecordedNode:
@@ -217,6 +221,13 @@ class Recorder(Watch):
             self.left_out += 1
             largest.drop("over the budget of bytes")
         return held
+
+
+def _copied(array: Array) -> Array:
+    with arrays.beside(array):
+        copy = arrays.namespace(array).empty(array.shape, dtype=array.dtype)
+        copy[...] = array
+    return copy
 
 
 def _array(x: Any) -> Array:

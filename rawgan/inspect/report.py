@@ -159,7 +159,7 @@ def _node(node: RecordedNode, structure: graph.Structure, proof: Any, shown: Any
         "inputs": [x.number if isinstance(x, RecordedNode) else {"is": x} for x in node.inputs],
         "names": node.input_names, "flows": node.flows,
         "attrs": {key: _attribute(value) for key, value in node.attrs.items()},
-        "shape": node.shape, "value": shown(node.held.value, node.number),
+        "shape": node.shape, "value": shown(node.value, node.number),
         "grad": None if grad is None else shown(grad, node.number),
         "within": node.within is not None,
         "pass": node.received[-1].backward.number if node.received else None,
@@ -189,7 +189,7 @@ def _turn(turn: ledger.Turn) -> dict[str, Any]:
 
 
 def _scalar(node: RecordedNode) -> float | None:
-    value = node.held.value
+    value = node.value
     return None if isinstance(value, Digest) or value.shape else float(value)
 
 

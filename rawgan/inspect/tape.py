@@ -115,33 +115,39 @@ class Tape:
             self._replays[dtype] = Replay(self.nodes, dtype)
         return self._replays[dtype]
 
-    def check(self, node: Any, index: Any = None, seed: int = 0) -> check.Check:
+    def check(self, node: Any, index: Any = None, seed: int = 0, backward: Any = None) -> check.Check:
         """A gradient element against a finite difference; without an index, along a random direction.
 
+        backward: which pass's gradient, or its number; by default the last one's that came to the node.
         Returns a Check; print it, or ask `.ok`.
         """
-        return check.check(self.replay(), self.find(node), index, seed)
+        whole_number("check: seed", seed, least=0)
+        return check.check(self.replay(), self.find(node), index, seed, backward)
 
     def explain(
-        self, node: Any, index: Any = (), most: int = 3, depth: int | None = None
+        self, node: Any, index: Any = (), most: int = 3, depth: int | None = None, backward: Any = None
     ) -> explain.Explanation:
         """The chain of local derivatives behind one gradient element: `most` paths at each level.
 
-        The largest is followed up to the loss, or `depth` levels. Print the result.
+        The largest is followed up to the loss, or `depth` levels. backward: as for `check`. Print the result.
         """
         whole_number("explain: most", most)
-        return explain.explain(self.replay(), self.find(node), index, most, depth)
+        if depth is not None:
+            whole_number("explain: depth", depth)
+        return explain.explain(self.replay(), self.find(node), index, most, depth, backward)
 
-    def ledger(self, node: Any, terms: Mapping[str, Any] | None = None) -> ledger.Ledger:
+    def ledger(
+        self, node: Any, terms: Mapping[str, Any] | None = None, backward: Any = None
+    ) -> ledger.Ledger:
         """A node's gradient by terms of the loss.
 
         terms: by name, the Tensors or nodes that the loss is the sum of; by default those of the training
-        step, or else what is added up in the loss.
+        step, or else what is added up in the loss. backward: as for `check`.
         """
         node = self.find(node)
-        if not node.received:
-            raise GradientError(f"{node!r}: no backward pass brought a gradient here")
-        backward = node.received[-1].backward
+        backward = node.gift(backward).backward
+        if terms is not None and not (isinstance(terms, Mapping) and terms):
+            raise ConfigError(f"ledger: terms is a dict of names and tensors, got {terms!r}")
         turn = self.turn_of(backward)
         if terms is not None:
             named = {name: self.find(term) for name, term in terms.items()}
@@ -149,7 +155,7 @@ class Tape:
             named = turn.terms if turn else ledger.addends(backward.root)
         update = next((u for u in turn.parameters.values() if u.node is node), None) if turn else None
         return ledger.ledger(
-            self.replay(node.held.value.dtype), node, named, update.clipped if update else None
+            self.replay(node.held.value.dtype), node, named, update.clipped if update else None, backward
         )
 
     def turn_of(self, backward: Backward) -> ledger.Turn | None:
