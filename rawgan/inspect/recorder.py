@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from fnmatch import fnmatchcase
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, finalize, ref
 
 from rawgan import arrays
 from rawgan.arrays import Array
@@ -39,6 +40,7 @@ class Recorder(Watch):
                 raise ConfigError(
                     f"record: {name} is a list of patterns such as ['generator.*'], got {patterns!r}"
                 )
+        _collect_dropped()
         self.nodes: list[RecordedNode] = []
         self.passes: list[Backward] = []
         self.log: list[tuple[str, Any]] = []
@@ -65,6 +67,7 @@ class Recorder(Watch):
 
     def forget(self) -> None:
         """Lets go of what only listening needs."""
+        finalize(self, _dropped.append, self._kept)
         self._of_array.clear()
         self._held.clear()
         self._heap.clear()
@@ -243,6 +246,17 @@ def _unknown(node: Node) -> Digest:
     return Digest(
         tuple(node.shape), str(node.dtype), 0, nan, nan, nan, nan, nan, (), "made before the recording"
     )
+
+
+_dropped: list[int] = []  # bytes that recordings held of which nobody knows any more
+MOST_DROPPED = 1 << 28
+
+
+def _collect_dropped() -> None:
+    """Nodes and their consumers refer to each other, and Python's collector counts objects, not bytes."""
+    if sum(_dropped) > MOST_DROPPED:
+        _dropped.clear()
+        gc.collect()
 
 
 _shown: dict[str, str] = {}

@@ -12,6 +12,7 @@ from rawgan.inspect.nodes import Digest, RecordedNode
 from rawgan.inspect.show import host, text
 from rawgan.kernels.errors import GradientError
 
+BY_OBJECTIVE = {"saturating": "−σ(s)", "non_saturating": "−(1 − σ(s))"}  # of others the factor is no such
 FORMULAS = {"−σ(s)": lambda p: -p, "−(1 − σ(s))": lambda p: p - 1}
 
 
@@ -54,8 +55,11 @@ class Samples:
         return text(rows[:12]) + more
 
 
-def samples(turns: list[Turn]) -> Samples:
-    """Of a training step; GradientError where G had no turn, or what is needed was not kept."""
+def samples(turns: list[Turn], objective: str | None = None) -> Samples:
+    """Of a training step; GradientError where G had no turn, or what is needed was not kept.
+
+    objective: of the game; where it is not known, the formula is told by the factors, if they fit one only.
+    """
     found = next((turn.judged for turn in reversed(turns) if turn.judged is not None), None)
     if found is None:
         raise GradientError("no examples were generated and judged in a turn of G's on this tape")
@@ -70,19 +74,15 @@ def samples(turns: list[Turn]) -> Samples:
     )
     certain = 1 / (1 + np.exp(-s.astype(np.float64)))
     near = [name for name, f in FORMULAS.items() if np.allclose(f(certain), factors, rtol=1e-3, atol=1e-6)]
-    return Samples(items, host(made.grad) * count, s, factors, near[0] if near else "")
+    if objective is not None:
+        near = [name for name in near if name == BY_OBJECTIVE.get(objective)]
+    return Samples(items, host(made.grad) * count, s, factors, near[0] if len(near) == 1 else "")
 
 
-def judged(
-    outputs: list[RecordedNode], fake: RecordedNode | None
-) -> tuple[RecordedNode, RecordedNode] | None:
-    """(G's examples, D's outputs on them) among D's outputs of a turn."""
-    if fake is None:
-        return None
-    for out in outputs:
-        if _depends(out, fake):
-            return fake, out
-    return None
+def judged(outputs: list[RecordedNode], made: list[RecordedNode]) -> tuple[RecordedNode, RecordedNode] | None:
+    """(G's examples, D's outputs on them) among D's outputs of a turn and what G may have made."""
+    pairs = ((fake, out) for fake in made for out in outputs if _depends(out, fake))
+    return next(pairs, None)
 
 
 def _depends(node: RecordedNode, on: RecordedNode) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,23 +41,25 @@ class Summary:
 
 
 def summary(nodes: list[RecordedNode], turns: list[Turn]) -> Summary:
-    """By phase and layer. Columns, where they apply:
+    """By phase and layer, and turn where there are more than two. Columns, where they apply:
 
     value rms, grad norm: of the layer's output. dead: the share of a rectifier's units that are 0 for the
     whole batch. saturated: the share of outputs of a sigmoid or tanh within 1% of an end. mean, variance: of
-    a batch normalisation's input, the mean over channels. And of the layer's parameters in the turn: weight
-    norm, weight grad (before clipping), clipped (the factor), update norm, update / weight, and effective
-    step: the root mean square of an element's update over the learning rate, of Adam at most about 1.
+    a batch normalisation's input, the mean over channels of |mean| and of the variance. And of the layer's
+    parameters in the turn: weight norm, weight grad (before clipping), clipped (the factor), update norm,
+    update / weight, and effective step: the root mean square of an element's update over the learning rate,
+    of Adam at most about 1.
     """
     rows: list[dict[str, Any]] = []
-    by_layer: dict[tuple[str, str], dict[str, Any]] = {}
+    by_layer: dict[tuple[int, str, str], dict[str, Any]] = {}
+    ends = [turn.backward.root.number for turn in turns]
     for node in nodes:
         if node.leaf or not node.layer or node.within is not None:
             continue
-        key = node.phase, node.layer
+        key = bisect_left(ends, node.number), node.phase, node.layer
         row = by_layer.get(key)
         if row is None:
-            row = by_layer[key] = {"phase": node.phase, "layer": node.layer}
+            row = by_layer[key] = {"turn": key[0] + 1, "phase": node.phase, "layer": node.layer}
             rows.append(row)
         _activity(row, node)
     users: dict[RecordedNode, RecordedNode] = {}
@@ -65,21 +68,22 @@ def summary(nodes: list[RecordedNode], turns: list[Turn]) -> Summary:
             if isinstance(x, RecordedNode) and x.leaf:
                 users.setdefault(x, node)
     for turn in turns:
-        by_user: dict[tuple[str, str], list[Update]] = {}
+        by_user: dict[tuple[int, str, str], list[Update]] = {}
         for update in turn.parameters.values():
             user = users.get(update.node)
             if user is not None:
-                by_user.setdefault((user.phase, user.layer), []).append(update)
+                key = bisect_left(ends, user.number), user.phase, user.layer
+                by_user.setdefault(key, []).append(update)
         for key, updates in by_user.items():
             if key in by_layer:
                 by_layer[key].update(_updates(updates))
     names = list(dict.fromkeys(name for row in rows for name in row))
-    order = [n for n in COLUMNS if n in names]
+    order = [n for n in COLUMNS if n in names and (n != "turn" or len(turns) > 2)]
     return Summary([{name: row.get(name) for name in order} for row in rows])
 
 
 COLUMNS = (
-    "phase", "layer", "value rms", "grad norm", "dead", "saturated", "mean", "variance",
+    "turn", "phase", "layer", "value rms", "grad norm", "dead", "saturated", "mean", "variance",
     "weight norm", "weight grad", "clipped", "update norm", "update / weight", "effective step",
 )  # fmt: skip
 

@@ -24,10 +24,10 @@ class Tape:
     """What a recording holds. `nodes` are in execution order; `passes` the backward passes.
 
     turns: the players' updates, of a training step. title: what was recorded. Drop the tape and all that it
-    holds is free. about: of a training step: "recipe", "step", "device", "row" (its line of the history),
-    "as_trained" (whether that is the run's own line; None on another device and ahead of it),
-    "shape" of an item, "range" of its numbers, "noise" (the length of z), "source" (the data),
-    "settings" (the recipe), and for points "networks", as in G's turn.
+    holds is free, once Python collects garbage. about: of a training step: "recipe", "step", "device",
+    "row" (its line of the history), "as_trained" (whether that is the run's own line; None on another
+    device and ahead of it), "shape" of an item, "range" of its numbers, "noise" (the length of z), "source"
+    (the data), "settings" (the recipe), and for points "networks", as in G's turn.
     """
 
     def __init__(self, recorder: Recorder, title: str = ""):
@@ -164,7 +164,7 @@ class Tape:
 
     def samples(self) -> samples.Samples:
         """Of each example that G made in a training step: the gradient of G's loss, and D's factor in it."""
-        return samples.samples(self.turns)
+        return samples.samples(self.turns, getattr(self.about.get("settings"), "objective", None))
 
     def summary(self) -> summary.Summary:
         """Norms, dead and saturated units, updates, layer by layer."""

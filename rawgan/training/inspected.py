@@ -15,9 +15,10 @@ import numpy as np
 
 from rawgan import arrays, data, recipes
 from rawgan.arrays import Array
-from rawgan.engine import Tensor
+from rawgan.engine import Tensor, switch
 from rawgan.inspect.comparison import Comparison
 from rawgan.inspect.ledger import Turn, Update
+from rawgan.inspect.nodes import RecordedNode
 from rawgan.inspect.recorder import Recorder
 from rawgan.inspect.samples import judged
 from rawgan.inspect.show import host
@@ -90,7 +91,15 @@ class RecordedGame(Game):
     def _judged(self) -> Any:
         outputs = [found for out in self._outputs if (found := self._recorder.record_of(out)) is not None]
         fake = self._recorder.record_of(self._fake) if self._fake is not None else None
-        return judged(outputs, fake)
+        return judged(outputs, [fake] if fake else self._made())
+
+    def _made(self) -> list[RecordedNode]:
+        """What G made in its shape of an example, where the recipe runs G in parts; the last first."""
+        return [
+            node
+            for node in reversed(self._tape.nodes)
+            if node.layer.startswith("generator") and not node.leaf and node.shape[1:] == self.trainer.shape
+        ]
 
     def _clip(self, player: str, gradients: list[Array], sums: Array) -> None:
         limits = [
@@ -118,7 +127,7 @@ def inspect(
         raise ConfigError(
             f"inspect: step {step} lies ahead; the run has {run.steps} steps, the next is {run.steps + 1}"
         )
-    if isinstance(devices, str):
+    if not (devices is None or (isinstance(devices, list | tuple) and devices)):
         raise ConfigError(f'inspect: devices is a list such as ("cpu", "cuda-sim"), got {devices!r}')
     trainer = _before(run, step, _source(run, source))
     if devices is None:
@@ -171,7 +180,8 @@ def _before(run: Run, step: int, source: Any) -> Trainer:
     elif run.config["recipe"] == "custom":
         raise CheckpointError(
             f"inspect: there is no checkpoint before step {step}, and how your own networks began is not "
-            f"known; there are: {', '.join(map(str, _checkpoints(run))) or 'none'}"
+            f"known; there are: {', '.join(map(str, _checkpoints(run))) or 'none'}; train with out= and "
+            "checkpoint_every= to have them"
         )
     begun, history = trainer.steps, run.history
     agrees = True
@@ -241,7 +251,8 @@ def recorded_step(
 
     recorder.phase = LOSS
     try:
-        trainer.play(RecordedGame(trainer, report, tape, recorder), recorder)
+        with switch(grad=True):
+            trainer.play(RecordedGame(trainer, report, tape, recorder), recorder)
     finally:
         recorder.forget()
     trainer.steps += 1

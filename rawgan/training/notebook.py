@@ -36,7 +36,7 @@ def run_html(run: Run) -> str:
 
 def _curves(history: Mapping[str, np.ndarray]) -> str:
     """The players' losses as an SVG, thinned out to `POINTS`."""
-    found = {name: history[name] for name in ("d_loss", "g_loss") if name in history}
+    found = {name: history[name] for name in ("d_loss", "g_loss", "loss") if name in history}
     known = np.concatenate([values[np.isfinite(values)] for values in found.values()] or [np.zeros(1)])
     low, high = float(known.min()), float(known.max())
     height = max(high - low, 1e-12)

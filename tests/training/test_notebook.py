@@ -18,7 +18,7 @@ def test_a_run(recipe):
     found = run._repr_html_()
     assert f"{run.history['step'][-1]:.4g}" in found
     assert "script" not in found
-    assert re.search(r"<polyline|<p>, from", found)
+    assert found.count("<polyline") == (1 if recipe == "vae" else 2)
     if recipe == "mixture":
         assert len(list(ET.fromstring(found).iter("circle"))) == 500
     else:
