@@ -1,5 +1,6 @@
 """A page opened in Chromium, and watched: what it writes to the console and what it asks for."""
 
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +23,18 @@ def expect(locator):
 
     sync_api.expect.set_options(timeout=SLOW)
     return sync_api.expect(locator)
+
+
+def until(page, expression):
+    """Wait until a JavaScript expression is true.
+
+    Playwright's `wait_for_function` looks again from inside the page, by `eval`, which a page with a strict
+    content security policy forbids: it fails whenever the first look comes too early.
+    """
+    end = time.monotonic() + SLOW / 1000
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"{expression} has not become true"
+        page.wait_for_timeout(10)
 
 
 @contextmanager

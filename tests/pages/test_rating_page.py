@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from browser import expect
+from browser import expect, until
 
 import rawgan
 from rawgan import rating
@@ -40,10 +40,10 @@ def begin(page, name="Ada"):
 
 def answer(page, key):
     """Press a key when the picture is there; returns when the next one is, or the result."""
-    page.wait_for_function("since !== null")
+    until(page, "since !== null")
     before = page.evaluate("session.verdicts.length")
     page.keyboard.press(key)
-    page.wait_for_function(f"session.verdicts.length !== {before}")
+    until(page, f"session.verdicts.length !== {before}")
 
 
 def keys(wrong_at=()):
@@ -103,11 +103,11 @@ def test_by_buttons_with_answers_taken_back_and_an_early_end(opened, run, path, 
     expect(undo).to_be_disabled()
     expect(stop).to_be_hidden()
     for button in (real, real, generated):
-        page.wait_for_function("since !== null")
+        until(page, "since !== null")
         button.click()
     page.wait_for_timeout(300)  # the third picture was seen once, and will be seen again
     page.keyboard.press("Backspace")
-    page.wait_for_function("since !== null")
+    until(page, "since !== null")
     undo.click()
     expect(page.get_by_text("Picture 2 of 12")).to_be_visible()
     answer(page, "g")
@@ -150,7 +150,7 @@ def test_a_closed_page_is_gone_on_with_and_another_person_begins_anew(opened, pa
 def test_held_and_foreign_keys_do_nothing(opened, path):
     page = opened(path)
     begin(page)
-    page.wait_for_function("since !== null")
+    until(page, "since !== null")
     for key in ("x", "Control+r", "ArrowUp", "Enter"):
         if key != "Control+r":
             page.keyboard.press(key)
@@ -192,7 +192,7 @@ def test_it_fits_and_can_be_read(opened, path, scheme, width):
     """No sideways scrolling, whole enlargement, both answers in view, a contrast of 4.5 and more."""
     page = opened(path, color_scheme=scheme, viewport={"width": width, "height": 720})
     begin(page)
-    page.wait_for_function("since !== null")
+    until(page, "since !== null")
     image = page.locator("#picture").bounding_box()
     assert image["width"] == image["height"]
     assert image["width"] % 8 == 0
@@ -217,7 +217,7 @@ def test_large_pictures_are_shown_whole_and_smooth(opened, tmp_path):
     for height, (low, high), rendering in ((900, (400, 400), "pixelated"), (500, (200, 399), "auto")):
         page = opened(tmp_path / "large.html", viewport={"width": 1280, "height": height})
         begin(page)
-        page.wait_for_function("since !== null")
+        until(page, "since !== null")
         picture = page.locator("#picture")
         box = picture.bounding_box()
         assert low <= box["width"] <= high

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from browser import expect
+from browser import expect, until
 
 import rawgan
 
@@ -191,7 +191,7 @@ def test_play_pause_slider_and_units(opened, path):
     page.keyboard.press("Tab")
     page.locator("h1").click()
     page.keyboard.press(" ")
-    page.wait_for_function("() => position >= 4")
+    until(page, "() => position >= 4")
     page.keyboard.press(" ")
     stopped = page.evaluate("position")
     page.wait_for_timeout(300)
@@ -207,7 +207,7 @@ def test_play_pause_slider_and_units(opened, path):
     page.get_by_label("Place in the step").fill("10")
     assert page.evaluate("position") == 10
     page.get_by_role("button", name="Play").click()
-    page.wait_for_function("() => position > 10")
+    until(page, "() => position > 10")
     page.get_by_role("button", name="Pause").click()
 
 
@@ -216,7 +216,7 @@ def test_the_end_of_playing(opened, path):
     page.get_by_label("Speed").select_option("fast")
     page.evaluate("seek(EVENTS.length - 2)")
     page.get_by_role("button", name="Play").click()
-    page.wait_for_function("() => playing === null")
+    until(page, "() => playing === null")
     assert page.evaluate("position === EVENTS.length")
     assert "update" in heading(page)
 
