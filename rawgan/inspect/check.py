@@ -16,7 +16,7 @@ import numpy as np
 from rawgan import arrays
 from rawgan.engine import Tensor, grad
 from rawgan.inspect.kinks import sides
-from rawgan.inspect.nodes import Digest, RecordedNode, Share, gradient
+from rawgan.inspect.nodes import Backward, Digest, RecordedNode, Share, gradient
 from rawgan.inspect.replay import Replay
 from rawgan.inspect.show import host
 from rawgan.kernels.errors import GradientError
@@ -130,7 +130,7 @@ def check(
     kept = None if isinstance(recorded, Digest) else np.asarray(arrays.to_numpy(recorded), np.float64)
     found = None if kept is None else float(np.sum(kept * direction))
     unit = 0.0 if kept is None else float(np.finfo(arrays.to_numpy(recorded).dtype).eps)
-    most = max([largest, *map(_upstream, received.shares)])
+    most = max([largest, *(_upstream(share, backward) for share in received.shares)])
     clear = tolerance <= CLEAR * max(abs(exact), abs(numeric)) + 1e-6 * largest + 1e-9
     undecided = not clear and exact != numeric
     what += node.of_several(backward)
@@ -139,9 +139,10 @@ def check(
     )
 
 
-def _upstream(share: Share) -> float:
+def _upstream(share: Share, backward: Backward) -> float:
     """How large a sum of a consumer's gradients may be by rounding's chance, where it ought to be 0."""
-    given = share.consumer.grad if share.consumer else None
+    brought = share.consumer.brought_by(backward) if share.consumer else None
+    given = gradient(brought) if brought else None
     if given is None or isinstance(given, Digest):
         return 0.0
     there = host(given)

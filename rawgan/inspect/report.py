@@ -7,6 +7,7 @@ differences, the ledger, densities in the plane) is computed here, once, and sai
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -46,10 +47,16 @@ def save(
     """
     if not is_number(seconds) or seconds < 0:
         raise ConfigError(f"save_html: seconds is a number ≥ 0, got {seconds!r}")
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"save_html takes the path of a file, got {path!r}")
     page = filled(document(tape, seconds, beside))
+    part = Path(f"{os.fspath(path)}.part")  # an older page stays whole until the new one is
     try:
-        Path(path).write_text(page, "utf-8")
+        part.write_text(page, "utf-8")
+        part.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise CheckpointError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 

@@ -197,3 +197,23 @@ def test_a_recording_that_begins_late_says_so():
     for ask in (tape.check, tape.explain):
         with pytest.raises(GradientError, match="record from the start"):
             ask(x, 0)
+
+
+def test_an_older_page_stays_whole_where_the_new_one_cannot_be_written(tmp_path, monkeypatch):
+    x, page = leaf(1.0), tmp_path / "page.html"
+    with inspect.record() as tape:
+        (x * 2).sum().backward()
+    page.write_text("older")
+
+    def full(self, text, encoding):
+        self.write_bytes(text[:100].encode())
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.write_text", full)
+        with pytest.raises(rawgan.CheckpointError, match="No space left"):
+            tape.save_html(page)
+    assert page.read_text() == "older"
+    assert list(tmp_path.iterdir()) == [page]
+    with pytest.raises(ConfigError, match="takes the path of a file"):
+        tape.save_html(5)
