@@ -63,13 +63,14 @@ def _moving(kernel: str, names: tuple[str, ...], *lists: Many) -> None:
         got = ", ".join(f"{count} {name}s" for count, name in zip(counts, names, strict=True))
         raise ShapeError(f"{kernel}: got {got}; takes as many of each, at least one")
     _floats(kernel, *chain(*lists))
-    for row in zip(*lists, strict=True):
-        shape = row[0].shape
-        for array in row:
-            if array.shape != shape:
-                _shapes(kernel, "arrays of one shape where they meet", **dict(zip(names, row, strict=True)))
+    shapes = [array.shape for array in lists[0]]
+    for name, arrays in zip(names, lists, strict=True):
+        if [array.shape for array in arrays] != shapes:
+            row = next(row for row in zip(*lists, strict=True) if len({array.shape for array in row}) > 1)
+            _shapes(kernel, "arrays of one shape where they meet", **dict(zip(names, row, strict=True)))
+        for array in arrays:
             flags = array.flags
-            if not (flags.c_contiguous and (array is row[1] or getattr(flags, "writeable", True))):
+            if not (flags.c_contiguous and (name == "grad" or getattr(flags, "writeable", True))):
                 _shapes(kernel, "C-contiguous arrays, writeable but for grad", array=array)
 
 

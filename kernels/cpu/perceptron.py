@@ -25,13 +25,14 @@ from numba.np.numpy_support import carray
 from . import activation, linear
 from .gemm import NO, WIDE, YES, pack, product
 from .jit import entry, jit
-from .memory import fresh, scratch
+from .memory import addresses, fresh, scratch
 from .reduction import ROWS, channel_sum
-from .team import arguments, integers, share, team
-from .vector import address, floats, keep
+from .team import arguments, share, team
+from .vector import address, floats, integers, keep
 
-# A layer's line of the table: addresses (0 where there is none) and sizes.
-WEIGHT, BIAS, INTO, OUT, RESULT, PANELS, GRADIENT, WEIGHT_GRADIENT, BIAS_GRADIENT, FIELDS = range(10)
+# A layer's line of the table: sizes, where its panels and its rows' gradients begin, and the addresses of its
+# arrays (0 where there is none).
+INTO, OUT, PANELS, GRADIENT, WEIGHT, RESULT, BIAS, WEIGHT_GRADIENT, BIAS_GRADIENT, FIELDS = range(10)
 PART = 1 << 18  # multiply-adds to a part
 MOST_PARTS = 16
 LEAST_ROWS = 12
@@ -39,7 +40,6 @@ PACK = 1 << 14  # floats that a part packs
 FEW = 3  # times as many weights as numbers that go through the layers: rows are few
 
 
-NONE = np.empty(0, np.float32)
 NO_UNITS = np.empty((0, 3), np.int64)
 
 
@@ -167,14 +167,28 @@ _address = cache(entry)  # each is compiled when it is first wanted
 
 
 @jit
-def _up(table, slopes, x, step, packs, functions, board, helpers):
+def _filled(layout, room, places, columns):
+    """The table of a plan's layout, in `room`, with the addresses of all layers' arrays, column by column."""
+    table = layout.copy()
+    for i in range(len(table)):
+        table[i, PANELS] += room
+        table[i, GRADIENT] += room
+        for j in range(columns):
+            table[i, WEIGHT + j] = places[j * len(table) + i]
+    return table
+
+
+@jit
+def _up(layout, slopes, places, rows, step, packs, functions, board, helpers):
+    """places: of x, the room for panels, then of all weights, outputs and biases."""
+    table = _filled(layout, places[1], places[2:], 3)
     words = np.empty(8, np.int64)
     words[0], words[1], words[2] = address(table), address(slopes), len(table)
-    words[3], words[4], words[5] = len(x), step, address(x)
+    words[3], words[4], words[5] = rows, step, places[0]
     words[6], words[7] = 0, address(packs)
     if step:
         share(board, functions[0], words, len(packs), helpers)
-        share(board, functions[1], words, -(-len(x) // step), helpers)
+        share(board, functions[1], words, -(-rows // step), helpers)
     first = 0
     while not step and first < len(packs):
         last = first
@@ -184,48 +198,48 @@ def _up(table, slopes, x, step, packs, functions, board, helpers):
         share(board, functions[1], words, last - first, helpers)
         first = last
     keep(words)
+    keep(table)
 
 
 @jit
-def _down(table, slopes, x, gy, gx, step, packs, units, room, panels, functions, board, helpers):
+def _down(layout, slopes, places, rows, step, packs, units, room, functions, board, helpers):
+    """places: of gy, the rooms for panels and for columns, gx or 0, x, then as `_up`, with gradients."""
+    table = _filled(layout, places[1], places[5:], (len(places) - 5) // len(layout))
     words = np.empty(11, np.int64)
     words[0], words[1], words[2] = address(table), address(slopes), len(table)
-    words[3], words[4], words[5] = len(gy), step, address(gy)
+    words[3], words[4], words[5] = rows, step, places[0]
     words[6], words[7] = 1, address(packs)
-    words[8], words[9], words[10] = address(x), address(panels), room
+    words[8], words[9], words[10] = places[4], places[2], room
     share(board, functions[0], words, len(packs), helpers)
-    words[6], words[7] = address(gx) if gx.size else 0, address(units)
-    share(board, functions[1], words, -(-len(gy) // step), helpers)
+    words[6], words[7] = places[3], address(units)
+    share(board, functions[1], words, -(-rows // step), helpers)
     if len(units):
         share(board, functions[2], words, len(units), helpers)
     keep(words)
-
-
-@jit
-def _line(table, i, weight, bias, result, panels, begin, gradient):
-    """Fills line i: arrays for addresses, `begin` and `gradient` in floats of `panels`."""
-    table[i, WEIGHT], table[i, RESULT] = address(weight), address(result)
-    table[i, BIAS] = address(bias) if bias.size else 0
-    table[i, OUT], table[i, INTO] = weight.shape
-    table[i, PANELS] = address(panels) + 4 * begin
-    table[i, GRADIENT] = address(panels) + 4 * gradient
-
-
-@jit
-def _results(table, i, weight, bias):
-    """Says where the gradients of layer i go."""
-    table[i, WEIGHT_GRADIENT], table[i, BIAS_GRADIENT] = address(weight), address(bias)
+    keep(table)
 
 
 class _Plan:
     """How a chain is cut into parts, by its sizes alone.
 
-    sizes: (out, into) of each layer. step: rows to a part, or 0 for each layer by columns. panels,
-    gradients: where each layer's begin, in floats. packs: (layer, first column, last column) of each part of
-    the packing, or of a layer; units: of the weights' gradients; room: floats that each one's panels take.
+    sizes: (out, into) of each layer. step: rows to a part, or 0 for each layer by columns. layout: the table
+    without its addresses; panels and gradients begin so many bytes from where the room of `floats` floats
+    does. gradients: the same in floats. packs: (layer, first column, last column) of each part of the
+    packing, or of a layer; units: of the weights' gradients; room: floats that each one's panels take.
+    small: whether every weight is small enough to be computed with here.
     """
 
-    def __init__(self, rows: int, sizes: tuple[tuple[int, int], ...], backwards: bool):
+    def __init__(
+        self,
+        rows: int,
+        sizes: tuple[tuple[int, int], ...],
+        slopes: tuple[float, ...],
+        backwards: bool,
+    ):
+        self.small = all(0 < out * into <= linear.LARGEST for out, into in sizes)
+        if not self.small:
+            return
+        self.slopes = np.array(slopes, np.float32)
         work = sum(out * into for out, into in sizes)
         most = max(rows // LEAST_ROWS, min(2, rows // 4))  # two of fewer rows are better than one
         parts = max(1, min(rows * work // PART, MOST_PARTS, most))
@@ -239,7 +253,11 @@ class _Plan:
             counts.append(-(-n // WIDE) * (k + 1) * WIDE)
         counts += [rows * out for out, _ in sizes]
         begins = [0, *accumulate(counts)]
-        self.panels, self.gradients = begins[: len(sizes)], begins[len(sizes) : -1]
+        self.gradients = begins[len(sizes) : -1]
+        self.layout = np.zeros((len(sizes), FIELDS), np.int64)
+        self.layout[:, OUT], self.layout[:, INTO] = np.transpose(sizes)
+        self.layout[:, PANELS] = np.multiply(begins[: len(sizes)], 4)
+        self.layout[:, GRADIENT] = np.multiply(self.gradients, 4)
         self.floats = begins[-1] if backwards else begins[len(sizes)]
         packs = []
         for i, (out, into) in enumerate(sizes):
@@ -261,30 +279,30 @@ class _Plan:
 _plan = lru_cache(maxsize=256)(_Plan)
 
 
-def _pays(x, weights):
-    """Whether the chain is computed here; otherwise layer by layer."""
-    return (
-        x.dtype == np.float32
-        and len(x) > 1
-        and all(0 < w.size <= linear.LARGEST and w.flags.c_contiguous for w in weights)
-    )
+def _plan_for(x, weights, slopes, backwards):
+    """The plan of a chain that is computed here; None where layer by layer is better."""
+    if x.dtype != np.float32 or len(x) < 2 or False in [w.flags.c_contiguous for w in weights]:
+        return None
+    plan = _plan(len(x), tuple([w.shape for w in weights]), tuple(slopes), backwards)
+    return plan if plan.small else None
 
 
 def perceptron(x, weights, biases, slopes):
     """See CONTRACTS["perceptron"]."""
-    if not _pays(x, weights):
+    plan = _plan_for(x, weights, slopes, False)
+    if plan is None:
         return _one_by_one(x, weights, biases, slopes)
-    x = np.ascontiguousarray(x)
-    plan = _plan(len(x), tuple(w.shape for w in weights), False)
+    x, n = np.ascontiguousarray(x), len(x)
     panels = scratch("panels", (plan.floats,), x.dtype)
-    biases = [NONE if b is None else np.ascontiguousarray(b) for b in biases]
-    outputs = [fresh((len(x), len(w)), x.dtype) for w in weights]
-    table, slopes = np.empty((len(weights), FIELDS), np.int64), np.array(slopes, x.dtype)
-    for i, (w, b, y) in enumerate(zip(weights, biases, outputs, strict=True)):
-        _line(table, i, w, b, y, panels, plan.panels[i], 0)
+    shifts = [x if b is None else np.ascontiguousarray(b) for b in biases]
+    outputs = [fresh((n, len(w)), x.dtype) for w in weights]
+    places = addresses([x, panels, *weights, *outputs, *shifts])
+    for i, b in enumerate(biases):
+        if b is None:
+            places[i - len(biases)] = 0
     functions = _address(_pack_part), _address(_rows_up if plan.step else _columns_up)
     with team().crew(plan.parts) as (board, helpers):
-        _up(table, slopes, x, plan.step, plan.packs, functions, board, helpers)
+        _up(plan.layout, plan.slopes, places, n, plan.step, plan.packs, functions, board, helpers)
     return tuple(outputs)
 
 
@@ -300,44 +318,35 @@ def _one_by_one(x, weights, biases, slopes):
 
 def perceptron_grad(gy, x, outputs, weights, slopes, wanted):
     """See CONTRACTS["perceptron_grad"]."""
-    if not _pays(x, weights) or not all(y.flags.c_contiguous for y in outputs):
+    plan = _plan_for(x, weights, slopes, True)
+    if plan is None or False in [y.flags.c_contiguous for y in outputs]:
         return _one_by_one_grad(gy, x, outputs, weights, slopes, wanted)
     x, gy, n = np.ascontiguousarray(x), np.ascontiguousarray(gy), len(x)
-    plan = _plan(n, tuple(w.shape for w in weights), True)
     panels = scratch("panels", (plan.floats,), x.dtype)
-    table, slopes = np.empty((len(weights), FIELDS), np.int64), np.array(slopes, x.dtype)
-    for i, (w, y) in enumerate(zip(weights, outputs, strict=True)):
-        _line(table, i, w, NONE, y, panels, plan.panels[i], plan.gradients[i])
-    gradients = []
-    if wanted[1]:
-        for i, w in enumerate(weights):
-            gradients += [fresh(w.shape, x.dtype), np.empty(len(w), x.dtype)]
-            _results(table, i, *gradients[-2:])
-            if n > ROWS:
-                table[i, BIAS_GRADIENT] = 0
-    gx = fresh(x.shape if wanted[0] else (0, 0), x.dtype)
     units = plan.units if wanted[1] else NO_UNITS
     columns = scratch("columns", (len(units) * plan.room,), x.dtype)
+    gx = fresh(x.shape, x.dtype) if wanted[0] else gy
+    ours = [gy, panels, columns, gx, x, *weights, *outputs, *outputs]  # biases are not asked for here
+    of_weights, of_biases = [], []
+    if wanted[1]:
+        of_weights = [fresh(w.shape, x.dtype) for w in weights]
+        of_biases = [np.empty(len(w), x.dtype) for w in weights]
+        ours += of_weights + of_biases
+    places = addresses(ours)
+    if not wanted[0]:
+        places[3] = 0
     functions = _address(_pack_part), _address(_rows_down), _address(_weights)
-    with team().crew(max(plan.parts, len(units))) as (board, helpers):
-        _down(
-            table,
-            slopes,
-            x,
-            gy,
-            gx,
-            plan.step,
-            plan.packs,
-            units,
-            plan.room,
-            columns,
-            functions,
-            board,
-            helpers,
-        )
-    for i, begin in enumerate(plan.gradients if wanted[1] and n > ROWS else ()):
+    by_channel = wanted[1] and n > ROWS
+    if by_channel:
+        places[-len(weights) :] = 0
+    parts = max(plan.parts, len(units))
+    with team().crew(parts) as (board, helpers):
+        step, packs, room = plan.step, plan.packs, plan.room
+        _down(plan.layout, plan.slopes, places, n, step, packs, units, room, functions, board, helpers)
+    for i, begin in enumerate(plan.gradients if by_channel else ()):
         size = len(weights[i])
-        gradients[2 * i + 1] = channel_sum(panels[begin : begin + n * size].reshape(n, size))
+        of_biases[i] = channel_sum(panels[begin : begin + n * size].reshape(n, size))
+    gradients = [g for pair in zip(of_weights, of_biases, strict=True) for g in pair]
     return (gx, *gradients) if wanted[0] else tuple(gradients)
 
 

@@ -40,7 +40,7 @@ from numba.np.numpy_support import carray
 
 from .jit import jit
 from .threads import thread_count
-from .vector import INT, address, intrinsic
+from .vector import INT, address, integers, intrinsic
 
 PAUSES = 20_000  # looks at the board before a helper sleeps
 # Words of the board, each that is written often alone in its cache lines; from LEFT on, how many parts are
@@ -125,16 +125,6 @@ def _call(typingctx, function, part, arguments):
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 3), generate
-
-
-@intrinsic
-def integers(typingctx, place):
-    """The pointer to int64 at an address, for `numba.carray`."""
-
-    def generate(context, builder, signature, args):
-        return builder.inttoptr(args[0], INT.as_pointer())
-
-    return types.CPointer(types.int64)(types.int64), generate
 
 
 @jit

@@ -14,13 +14,12 @@ from numba.np.numpy_support import carray
 
 from .jit import entry, jit, summing
 from .layout import flat
-from .memory import location
-from .team import arguments, integers, share, team
-from .vector import address, doubles, floats
+from .memory import addresses
+from .team import arguments, share, team
+from .vector import address, doubles, floats, integers, keep
 
 PART = 1 << 13
 ALONE = 1 << 14  # numbers that each thread should have, or a helper costs more than it does
-COLUMNS = 4  # of the table of addresses: the most arrays that an optimiser has for a parameter
 
 
 @summing
@@ -87,15 +86,21 @@ def _rooted(ps, gs, vs, numbers):
         ps[i] -= lr * g / (np.sqrt(vs[i]) + eps)
 
 
-# A part of each of them. The words that all threads get are the table of addresses, the parts, the numbers.
+# A part of each of them. The words that all threads get are the table of addresses, a column for each list of
+# arrays, the parts, the numbers, and how many arrays a list has.
 
 
 @jit
 def _piece(words, number, column):
     """Of the array in a column of part `number`'s row, the numbers from its first to its last."""
     i, start, stop = carray(integers(words[1]), (number + 1, 3))[number]
-    table = carray(integers(words[0]), (i + 1, COLUMNS))
-    return carray(floats(table[i, column] + 4 * start), (stop - start,))
+    table = carray(integers(words[0]), (column + 1, words[3]))
+    return carray(floats(table[column, i] + 4 * start), (stop - start,))
+
+
+@jit
+def _number(words, i):
+    return np.float32(carray(doubles(words[2]), (i + 1,))[i])
 
 
 def _sum_part(number, place):
@@ -108,44 +113,38 @@ def _scale_part(number, place):
     """Each array has a factor of its own."""
     words = arguments(place)
     i = carray(integers(words[1]), (number + 1, 3))[number, 0]
-    _scale(_piece(words, number, 0), (carray(floats(words[2]), (i + 1,))[i],))
+    _scale(_piece(words, number, 0), (_number(words, i),))
 
 
 def _cut_part(number, place):
     words = arguments(place)
-    _cut(_piece(words, number, 0), (carray(floats(words[2]), (1,))[0],))
+    _cut(_piece(words, number, 0), (_number(words, 0),))
 
 
 def _adam_part(number, place):
     words = arguments(place)
-    ps, gs, ms, vs = (
-        _piece(words, number, 0),
-        _piece(words, number, 1),
-        _piece(words, number, 2),
-        _piece(words, number, 3),
-    )
-    r = carray(floats(words[2]), (7,))
-    _adam(ps, gs, ms, vs, (r[0], r[1], r[2], r[3], r[4], r[5], r[6]))
+    ps, gs = _piece(words, number, 0), _piece(words, number, 1)
+    ms, vs = _piece(words, number, 2), _piece(words, number, 3)
+    rate, old1, new1 = _number(words, 0), _number(words, 1), _number(words, 2)
+    old2, new2 = _number(words, 3), _number(words, 4)
+    _adam(ps, gs, ms, vs, (rate, old1, new1, old2, new2, _number(words, 5), _number(words, 6)))
 
 
 def _descend_part(number, place):
     words = arguments(place)
-    r = carray(floats(words[2]), (1,))
-    _descend(_piece(words, number, 0), _piece(words, number, 1), (r[0],))
+    _descend(_piece(words, number, 0), _piece(words, number, 1), (_number(words, 0),))
 
 
 def _roll_part(number, place):
     words = arguments(place)
     ps, gs, vs = _piece(words, number, 0), _piece(words, number, 1), _piece(words, number, 2)
-    r = carray(floats(words[2]), (2,))
-    _roll(ps, gs, vs, (r[0], r[1]))
+    _roll(ps, gs, vs, (_number(words, 0), _number(words, 1)))
 
 
 def _rooted_part(number, place):
     words = arguments(place)
     ps, gs, vs = _piece(words, number, 0), _piece(words, number, 1), _piece(words, number, 2)
-    r = carray(floats(words[2]), (4,))
-    _rooted(ps, gs, vs, (r[0], r[1], r[2], r[3]))
+    _rooted(ps, gs, vs, (_number(words, 0), _number(words, 1), _number(words, 2), _number(words, 3)))
 
 
 @cache
@@ -154,8 +153,11 @@ def _entry(part):
 
 
 @jit
-def _row(table, i, a, b, c, d):
-    table[i, 0], table[i, 1], table[i, 2], table[i, 3] = address(a), address(b), address(c), address(d)
+def _share(table, parts, numbers, count, board, function, helpers):
+    words = np.empty(4, np.int64)
+    words[0], words[1], words[2], words[3] = address(table), address(parts), address(numbers), count
+    share(board, function, words, len(parts), helpers)
+    keep(words)
 
 
 @lru_cache(maxsize=256)
@@ -165,28 +167,23 @@ def _parts(sizes: tuple[int, ...]) -> tuple[np.ndarray, int]:
     return np.array(cuts, np.int64).reshape(-1, 3), min(len(cuts), sum(sizes) // ALONE)
 
 
-def _run(part, rows, numbers):
-    """All parts of float32 arrays, of each row's as many as it takes."""
-    sizes = tuple([row[0].size for row in rows])
-    table = np.empty((len(sizes), COLUMNS), np.int64)
-    for i, row in enumerate(rows):
-        _row(table, i, *row, *[row[0]] * (COLUMNS - len(row)))
-    parts, threads = _parts(sizes)
-    words = np.array([location(table), location(parts), location(numbers)], np.int64)
+def _run(part, lists, numbers):
+    """All parts of float32 arrays in C order, side by side in as many lists as the part takes."""
+    parts, threads = _parts(tuple([x.size for x in lists[0]]))
+    table = addresses([x for xs in lists for x in xs])
     with team().crew(threads) as (board, helpers):
-        share(board, _entry(part), words, len(parts), helpers)
+        _share(table, parts, numbers, len(lists[0]), board, _entry(part), helpers)
 
 
 def _move(rule, part, lists, numbers):
     """A rule over the arrays of some lists, side by side."""
-    rows = [[x.reshape(-1) for x in row] for row in zip(*lists, strict=True)]
-    if not rows:
+    if not lists[0]:
         return
-    if rows[0][0].dtype == np.float32:
-        _run(part, rows, np.array(numbers, np.float32))
+    if lists[0][0].dtype == np.float32:
+        _run(part, lists, np.array(numbers, np.float64))
     else:
-        for row in rows:
-            rule(*row, tuple(map(float, numbers)))
+        for row in zip(*lists, strict=True):
+            rule(*[x.reshape(-1) for x in row], tuple(map(float, numbers)))
 
 
 def _sum(x):
@@ -207,7 +204,7 @@ def sum_squares(xs):
     if not len(parts):
         return np.zeros(len(xs))
     sums = np.empty(len(parts))
-    _run(_sum_part, [[x.reshape(-1)] for x in xs], sums)
+    _run(_sum_part, [xs], sums)
     return np.bincount(parts[:, 0], sums, len(xs))
 
 
@@ -218,8 +215,7 @@ def clip_norm(xs, sums, limit, each):
     clipped = [(x, limit / norm) for x, norm in zip(xs, norms, strict=True) if limit < norm < inf]
     single = [(x, factor) for x, factor in clipped if x.dtype == np.float32]
     if single:
-        factors = np.array([factor for _, factor in single], np.float32)
-        _run(_scale_part, [[x.reshape(-1)] for x, _ in single], factors)
+        _run(_scale_part, [[x for x, _ in single]], np.array([factor for _, factor in single]))
     for x, factor in clipped:
         if x.dtype != np.float32:
             x *= factor

@@ -155,3 +155,13 @@ def doubles(typingctx, place):
         return builder.inttoptr(args[0], ir.DoubleType().as_pointer())
 
     return types.CPointer(types.float64)(types.int64), generate
+
+
+@intrinsic
+def integers(typingctx, place):
+    """The pointer to int64 at an address, for `numba.carray`."""
+
+    def generate(context, builder, signature, args):
+        return builder.inttoptr(args[0], INT.as_pointer())
+
+    return types.CPointer(types.int64)(types.int64), generate

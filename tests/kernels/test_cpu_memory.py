@@ -116,3 +116,11 @@ def test_scratch_is_the_same_memory_by_name():
     assert a.ctypes.data == b.ctypes.data
     assert scratch("b", (4, 5), FLOAT).ctypes.data != a.ctypes.data
     assert scratch("a", (4, 5), np.dtype(np.float64)).dtype == np.float64
+
+
+def test_the_addresses_of_many_arrays():
+    whole = np.arange(24.0).reshape(2, 3, 4)
+    arrays = [whole, whole[1:, ::2], whole.T, whole[0, 0, 1:2], np.float32(1) + np.empty((), "f4"), whole[:0]]
+    arrays = [np.asarray(array) for array in arrays]
+    assert memory.addresses(arrays).tolist() == [array.ctypes.data for array in arrays]
+    assert not memory.addresses([]).size
