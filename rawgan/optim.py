@@ -32,9 +32,9 @@ def _listed(name: str, params: Iterable[Tensor]) -> list[Tensor]:
         return [params]
     if hasattr(params, "parameters"):
         raise ConfigError(f"{name}: takes a list of parameters: pass module.parameters(), got {params!r}")
-    listed: list[Any] = (
-        list(params) if isinstance(params, Iterable) and not arrays.is_array(params) else [params]
-    )
+    listed: Any = params
+    if type(params) is not list:
+        listed = list(params) if isinstance(params, Iterable) and not arrays.is_array(params) else [params]
     for p in listed:
         if not isinstance(p, Tensor):
             raise ConfigError(f"{name}: takes leaf tensors such as net.parameters(), got {p!r}")
@@ -55,7 +55,7 @@ class Optimizer:
     schedule: Schedule | None = None
 
     def __init__(self, params: Iterable[Tensor], lr: float):
-        self.params = _listed(type(self).__name__, params)
+        self.params = list(_listed(type(self).__name__, params))
         if not self.params:
             raise ConfigError(f"{type(self).__name__}: got no parameters")
         for p in self.params:

@@ -213,12 +213,11 @@ def _shares(
 ) -> tuple[list[tuple[int, Any]], bool]:
     """(input number, gradient) for each input of a node whose gradient is wanted; whether they are new."""
     op = node.op
-    wanted = [
-        i
-        for i, parent in enumerate(node.parents)
-        if parent is not None and (useful is None or parent in useful)
-    ]
-    if not wanted:
+    if useful is None:
+        flags = [parent is not None for parent in node.parents]
+    else:
+        flags = [parent is not None and parent in useful for parent in node.parents]
+    if True not in flags:
         return [], False
     for name, version, then, _ in node.versions:
         if version[0] != then:
@@ -229,14 +228,15 @@ def _shares(
     env = _with_history(node) if create_graph else node.saved
     fused = op.fused is not None and not create_graph
     if fused:
-        flags = [i in wanted for i in range(len(node.parents))]
         results = op.fused.function(gy, flags, *[env[name] for name in op.fused.needs])
-        shares = [(i, results[i]) for i in wanted]
+        shares = [(i, share) for i, share in enumerate(results) if flags[i]]
     else:
         if op.shared is not None:
             env = env | op.shared.function(*[env[name] for name in op.shared.needs])
         shares = []
-        for i in wanted:
+        for i, asked in enumerate(flags):
+            if not asked:
+                continue
             rule = op._rule(i)
             if op.variadic:
                 env = env | {"position": i}

@@ -209,6 +209,8 @@ class Op:
                     ]
                 else:
                     saved[name] = [v.shape for v in values]
+            if self.variadic:
+                break  # one rule for all inputs, and what it needs is saved
         out._node = node
         if mode.watch is not None:
             mode.watch.value(self, mode.layer, inputs, attrs, out)

@@ -99,8 +99,11 @@ class Module(Recorded):
                     yield (f"{path}.{name}" if path else name), tensor
 
     def parameters(self) -> list[Tensor]:
-        """Every parameter, in the order of the layers."""
-        return [tensor for _, tensor in self.named_parameters()]
+        """Every parameter, in the order of the layers; a shared one once."""
+        found = list(self._parameters.values())
+        for child in self._children.values():
+            found += child.parameters()
+        return list(dict.fromkeys(found))
 
     def label(self, prefix: str) -> Module:
         """Call the layers by their path under `prefix` in messages; returns the module."""
@@ -223,7 +226,8 @@ def frozen(module: Module) -> Iterator[Module]:
     if not isinstance(module, Module):
         raise ConfigError(f"frozen takes a module, got {module!r}")
     flags = [(tensor, tensor.requires_grad) for tensor in module.parameters()]
-    module.requires_grad_(False)
+    for tensor, _ in flags:
+        tensor.requires_grad = False
     try:
         yield module
     finally:

@@ -39,10 +39,10 @@ class Sequential(Module):
 
     def forward(self, x: Any) -> Any:
         layers, i = self.layers, 0
+        watched = MODE.get().watch is not None
         while i < len(layers):
-            chain, after = _chain(layers, i)
-            watched = MODE.get().watch is not None
-            if len(chain) > 1 and not watched and _fits(x, chain):
+            chain, after = ([], i) if watched else _chain(layers, i)
+            if len(chain) > 1 and _fits(x, chain):
                 x = ops.perceptron(
                     x, [d.weight for d, _ in chain], [d.bias for d, _ in chain], [s for _, s in chain]
                 )
@@ -70,13 +70,13 @@ def _chain(layers: list[Module], first: int) -> tuple[list[tuple[Dense, float]],
     """The dense layers from number `first` on, each with the slope of the ReLU after it; where they end."""
     chain: list[tuple[Dense, float]] = []
     for i in range(first, len(layers)):
-        match _plain(layers[i]):
-            case Dense() as dense:
-                chain.append((dense, 1.0))
-            case ReLU() | LeakyReLU() as rectifier if chain and chain[-1][1] == 1.0:
-                chain[-1] = chain[-1][0], _slope(rectifier)
-            case _:
-                return chain, i
+        layer = _plain(layers[i])
+        if type(layer) is Dense:
+            chain.append((layer, 1.0))
+        elif isinstance(layer, ReLU | LeakyReLU) and chain and chain[-1][1] == 1.0:
+            chain[-1] = chain[-1][0], _slope(layer)
+        else:
+            return chain, i
     return chain, len(layers)
 
 
