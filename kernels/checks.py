@@ -91,13 +91,14 @@ def dense(x: Array, weight: Array, bias: Array) -> None:
 
 def perceptron(x: Array, weights: Many, biases: Many, slopes: tuple[float, ...]) -> None:
     _floats("perceptron", x, *weights, *biases)
-    into = x.shape[-1] if x.ndim == 2 else -1
+    into = x.shape[1:]
     for weight, bias in zip(weights, biases, strict=False):
-        other = bias is not None and bias.shape != weight.shape[:1]
-        if weight.ndim != 2 or weight.shape[1] != into or other:
+        shape = weight.shape
+        out = shape[:1]
+        if len(shape) != 2 or shape[1:] != into or (bias is not None and bias.shape != out):
             takes = "x (N, I), weights (O, I) that follow each other, biases (O,)"
             _shapes("perceptron", takes, x=x, weight=weight, bias=bias)
-        into = len(weight)
+        into = out
     if not len(weights) == len(biases) == len(slopes) > 0:
         raise ShapeError(
             f"perceptron: got {len(weights)} weights, {len(biases)} biases, {len(slopes)} slopes; takes one "
@@ -110,7 +111,8 @@ def perceptron_grad(
 ) -> None:
     _floats("perceptron_grad", gy, x, *outputs, *weights)
     perceptron(x, weights, [None] * len(weights), slopes)
-    if [y.shape for y in outputs] != [(len(x), len(w)) for w in weights] or gy.shape != outputs[-1].shape:
+    n = len(x)
+    if [y.shape for y in outputs] != [(n, len(w)) for w in weights] or gy.shape != outputs[-1].shape:
         raise ShapeError(
             f"perceptron_grad: got gy {gy.shape}, outputs {[y.shape for y in outputs]}; takes what "
             f"`perceptron` returned for x {x.shape} and weights {[w.shape for w in weights]}"

@@ -112,18 +112,24 @@ def _give_back(allowed: int) -> None:
             left -= size
 
 
-_local = threading.local()
+class _Local(threading.local):
+    """What each thread has of its own."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[tuple[str, np.dtype], np.ndarray] = {}
+
+
+_local = _Local()
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An uninitialised array of this thread's, the same memory at every call with this name and dtype."""
-    buffers: dict[tuple[str, np.dtype], np.ndarray] = _local.__dict__.setdefault("buffers", {})
     size = prod(shape)
     key = name, dtype
-    buffer = buffers.get(key)
+    buffer = _local.buffers.get(key)
     if buffer is None or buffer.size < size:
-        buffer = buffers[key] = _room(size * dtype.itemsize).view(dtype)
-    return buffer[:size].reshape(shape)
+        buffer = _local.buffers[key] = _room(size * dtype.itemsize).view(dtype)
+    return buffer[:size] if len(shape) == 1 else buffer[:size].reshape(shape)
 
 
 _probe = _room(1)

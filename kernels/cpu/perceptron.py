@@ -37,6 +37,7 @@ PART = 1 << 18  # multiply-adds to a part
 MOST_PARTS = 16
 LEAST_ROWS = 12
 PACK = 1 << 14  # floats that a part packs
+OFF, THREE = np.bool_(False), np.int64(3)  # in compiled code plain ones are types of their own
 FEW = 3  # times as many weights as numbers that go through the layers: rows are few
 
 
@@ -90,7 +91,7 @@ def _rows_up(number, place):
         else:
             product(source, into, NO, panels, to, out, last - first, out, into, panels, NO, panels, NO)
         if slopes[i] != 1:
-            activation.rectify(to, to, to, (last - first) * out, slopes[i], slopes[i] == 0, False)
+            activation.rectify(to, to, to, (last - first) * out, slopes[i], slopes[i] == 0, OFF)
         source = to
 
 
@@ -110,7 +111,7 @@ def _columns_up(number, place):
         product(source, into, NO, panels, to, out, rows, right - left, into, panels, NO, panels, NO)
     for r in range(rows if slopes[i] != 1 else 0):
         here = to + 4 * r * out
-        activation.rectify(here, here, here, right - left, slopes[i], slopes[i] == 0, False)
+        activation.rectify(here, here, here, right - left, slopes[i], slopes[i] == 0, OFF)
 
 
 def _rows_down(number, place):
@@ -122,7 +123,7 @@ def _rows_down(number, place):
     top = words[2] - 1
     begin, size = 4 * first * table[top, OUT], (last - first) * table[top, OUT]
     signs, to = table[top, RESULT] + begin, table[top, GRADIENT] + begin
-    activation.rectify(gy + begin, signs, to, size, slopes[top], False, False)
+    activation.rectify(gy + begin, signs, to, size, slopes[top], OFF, OFF)
     for i in range(top, -1, -1):
         into, out, panels = table[i, INTO], table[i, OUT], table[i, PANELS]
         to = (table[i - 1, GRADIENT] if i else gx) + 4 * first * into
@@ -133,7 +134,7 @@ def _rows_down(number, place):
             product(mine, out, NO, panels, to, into, last - first, into, out, panels, NO, panels, NO)
         if i:
             signs = table[i - 1, RESULT] + 4 * first * into
-            activation.rectify(to, signs, to, (last - first) * into, slopes[i - 1], False, False)
+            activation.rectify(to, signs, to, (last - first) * into, slopes[i - 1], OFF, OFF)
 
 
 def _weights(number, place):
@@ -181,7 +182,7 @@ def _filled(layout, room, places, columns):
 @jit
 def _up(layout, slopes, places, rows, step, packs, functions, board, helpers):
     """places: of x, the room for panels, then of all weights, outputs and biases."""
-    table = _filled(layout, places[1], places[2:], 3)
+    table = _filled(layout, places[1], places[2:], THREE)
     words = np.empty(8, np.int64)
     words[0], words[1], words[2] = address(table), address(slopes), len(table)
     words[3], words[4], words[5] = rows, step, places[0]

@@ -6,20 +6,24 @@ the words, uniforms and masks are the same bits, the normals differ in how log, 
 here by the polynomials of Sun's fdlibm (1993), below one unit in the last place of float64.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import extending, float64, uint64
+from numba.np.numpy_support import carray
 
 from .activation import leaky_relu
-from .jit import jit
+from .jit import entry, jit
 from .layout import channels_first, channels_last
-from .memory import fresh_like
+from .memory import fresh_like, location
 from .pool import run_blocks
+from .team import arguments, run_parts
+from .vector import doubles, floats
 
 LOW = 0xFFFFFFFF
-PIECE = 2048  # numbers at a time: a few arrays of 16 KB
+PIECE = 2048  # numbers at a time, and to a part: a few arrays of 16 KB
 
 # An intrinsic is called without its first argument, which type checkers cannot know.
 intrinsic: Any = extending.intrinsic
@@ -217,26 +221,61 @@ def _stream(key, draw):
     return tuple(np.uint64(v) for v in (key & LOW, key >> 32, draw & LOW, draw >> 32))
 
 
-def _fill(kernel, out, key, draw):
-    """Runs a kernel over blocks of out, which start at a multiple of four words."""
+def philox_words(out, key, draw):
+    """See CONTRACTS["philox_words"]."""
     flat, stream = out.reshape(-1), _stream(key, draw)
-    run_blocks(lambda start, stop: kernel(flat, start, stop, stream), flat.size)
+    run_blocks(lambda start, stop: _raw(flat, start, stop, stream), flat.size)
     return out
 
 
-def philox_words(out, key, draw):
-    """See CONTRACTS["philox_words"]."""
-    return _fill(_raw, out, key, draw)
+@jit
+def _share(number, place):
+    """A part's first number, the end of its numbers, and the stream; words are as `_fill` has them."""
+    words = arguments(place)
+    start, low, half = number * PIECE, np.uint64(LOW), np.uint64(32)
+    key, draw = np.uint64(words[2]), np.uint64(words[3])
+    return start, min(words[1], start + PIECE), (key & low, key >> half, draw & low, draw >> half)
+
+
+def _normals_32(number, place):
+    start, stop, stream = _share(number, place)
+    _normals(carray(floats(arguments(place)[0]), (stop,)), start, stop, stream)
+
+
+def _normals_64(number, place):
+    start, stop, stream = _share(number, place)
+    _normals(carray(doubles(arguments(place)[0]), (stop,)), start, stop, stream)
+
+
+def _uniforms_32(number, place):
+    start, stop, stream = _share(number, place)
+    _uniforms(carray(floats(arguments(place)[0]), (stop,)), start, stop, stream)
+
+
+def _uniforms_64(number, place):
+    start, stop, stream = _share(number, place)
+    _uniforms(carray(doubles(arguments(place)[0]), (stop,)), start, stop, stream)
+
+
+_entry = cache(entry)  # compiled when first asked for
+
+
+def _fill(parts, out, key, draw):
+    """Fills out in parts that begin at a multiple of four words; parts: for float32 and for float64."""
+    part = parts[out.itemsize // 4 - 1]
+    signed = [v - (1 << 64) if v >> 63 else v for v in (key, draw)]
+    run_parts(_entry(part), [location(out), out.size, *signed], -(-out.size // PIECE))
+    return out
 
 
 def philox_uniform(out, key, draw):
     """See CONTRACTS["philox_uniform"]."""
-    return _fill(_uniforms, out, key, draw)
+    return _fill((_uniforms_32, _uniforms_64), out, key, draw)
 
 
 def philox_normal(out, key, draw):
     """See CONTRACTS["philox_normal"]."""
-    return _fill(_normals, out, key, draw)
+    return _fill((_normals_32, _normals_64), out, key, draw)
 
 
 def dropout(x, p, key, draw, channels=False, negative_slope=1.0):

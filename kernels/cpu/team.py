@@ -46,6 +46,7 @@ PAUSES = 20_000  # looks at the board before a helper sleeps
 # Words of the board, each that is written often alone in its cache lines; from LEFT on, how many parts are
 # left of each thread's run.
 DONE, FUNCTION, PARTS, ARGUMENTS, CALLED, LEFT = 0, 16, 17, 18, 64, 80
+CALLER = np.int64(0)  # the calling thread's number; a plain 0 is a type of its own
 APART = 16  # words from one thread's to the next
 ROOM = 32  # arguments
 
@@ -202,7 +203,7 @@ def share(board, function, words, parts, helpers):
     for member in range(members - 1, -1, -1):
         mine = _begin(parts, member + 1, members) - _begin(parts, member, members)
         _write(_left(board, member), mine)
-    while _take(board, 0, members):
+    while _take(board, CALLER, members):
         pass
     looks = 0
     while _read(place + 8 * DONE) < parts:

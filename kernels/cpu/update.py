@@ -14,10 +14,11 @@ from numba.np.numpy_support import carray
 
 from .jit import entry, jit, summing
 from .layout import flat
-from .memory import addresses
+from .memory import addresses, location
 from .team import arguments, share, team
 from .vector import address, doubles, floats, integers, keep
 
+PARAMS, GRADS, FIRST, SECOND = np.arange(4)  # columns; as plain numbers each would be a type of its own
 PART = 1 << 13
 ALONE = 1 << 14  # numbers that each thread should have, or a helper costs more than it does
 
@@ -99,52 +100,53 @@ def _piece(words, number, column):
 
 
 @jit
-def _number(words, i):
-    return np.float32(carray(doubles(words[2]), (i + 1,))[i])
+def _numbers(words, count):
+    return carray(floats(words[2]), (count,))
 
 
 def _sum_part(number, place):
     words = arguments(place)
     sums = carray(doubles(words[2]), (number + 1,))
-    sums[number] = _sum_squares(_piece(words, number, 0))
+    sums[number] = _sum_squares(_piece(words, number, PARAMS))
 
 
 def _scale_part(number, place):
     """Each array has a factor of its own."""
     words = arguments(place)
     i = carray(integers(words[1]), (number + 1, 3))[number, 0]
-    _scale(_piece(words, number, 0), (_number(words, i),))
+    _scale(_piece(words, number, PARAMS), (_numbers(words, i + 1)[i],))
 
 
 def _cut_part(number, place):
     words = arguments(place)
-    _cut(_piece(words, number, 0), (_number(words, 0),))
+    _cut(_piece(words, number, PARAMS), (_numbers(words, 1)[0],))
 
 
 def _adam_part(number, place):
     words = arguments(place)
-    ps, gs = _piece(words, number, 0), _piece(words, number, 1)
-    ms, vs = _piece(words, number, 2), _piece(words, number, 3)
-    rate, old1, new1 = _number(words, 0), _number(words, 1), _number(words, 2)
-    old2, new2 = _number(words, 3), _number(words, 4)
-    _adam(ps, gs, ms, vs, (rate, old1, new1, old2, new2, _number(words, 5), _number(words, 6)))
+    ps, gs = _piece(words, number, PARAMS), _piece(words, number, GRADS)
+    ms, vs = _piece(words, number, FIRST), _piece(words, number, SECOND)
+    r = _numbers(words, 7)
+    _adam(ps, gs, ms, vs, (r[0], r[1], r[2], r[3], r[4], r[5], r[6]))
 
 
 def _descend_part(number, place):
     words = arguments(place)
-    _descend(_piece(words, number, 0), _piece(words, number, 1), (_number(words, 0),))
+    _descend(_piece(words, number, PARAMS), _piece(words, number, GRADS), (_numbers(words, 1)[0],))
 
 
 def _roll_part(number, place):
     words = arguments(place)
-    ps, gs, vs = _piece(words, number, 0), _piece(words, number, 1), _piece(words, number, 2)
-    _roll(ps, gs, vs, (_number(words, 0), _number(words, 1)))
+    ps, gs, vs = _piece(words, number, PARAMS), _piece(words, number, GRADS), _piece(words, number, FIRST)
+    r = _numbers(words, 2)
+    _roll(ps, gs, vs, (r[0], r[1]))
 
 
 def _rooted_part(number, place):
     words = arguments(place)
-    ps, gs, vs = _piece(words, number, 0), _piece(words, number, 1), _piece(words, number, 2)
-    _rooted(ps, gs, vs, (_number(words, 0), _number(words, 1), _number(words, 2), _number(words, 3)))
+    ps, gs, vs = _piece(words, number, PARAMS), _piece(words, number, GRADS), _piece(words, number, FIRST)
+    r = _numbers(words, 4)
+    _rooted(ps, gs, vs, (r[0], r[1], r[2], r[3]))
 
 
 @cache
@@ -155,7 +157,7 @@ def _entry(part):
 @jit
 def _share(table, parts, numbers, count, board, function, helpers):
     words = np.empty(4, np.int64)
-    words[0], words[1], words[2], words[3] = address(table), address(parts), address(numbers), count
+    words[0], words[1], words[2], words[3] = address(table), address(parts), numbers, count
     share(board, function, words, len(parts), helpers)
     keep(words)
 
@@ -172,7 +174,7 @@ def _run(part, lists, numbers):
     parts, threads = _parts(tuple([x.size for x in lists[0]]))
     table = addresses([x for xs in lists for x in xs])
     with team().crew(threads) as (board, helpers):
-        _share(table, parts, numbers, len(lists[0]), board, _entry(part), helpers)
+        _share(table, parts, location(numbers), len(lists[0]), board, _entry(part), helpers)
 
 
 def _move(rule, part, lists, numbers):
@@ -180,7 +182,7 @@ def _move(rule, part, lists, numbers):
     if not lists[0]:
         return
     if lists[0][0].dtype == np.float32:
-        _run(part, lists, np.array(numbers, np.float64))
+        _run(part, lists, np.array(numbers, np.float32))
     else:
         for row in zip(*lists, strict=True):
             rule(*[x.reshape(-1) for x in row], tuple(map(float, numbers)))
@@ -215,7 +217,7 @@ def clip_norm(xs, sums, limit, each):
     clipped = [(x, limit / norm) for x, norm in zip(xs, norms, strict=True) if limit < norm < inf]
     single = [(x, factor) for x, factor in clipped if x.dtype == np.float32]
     if single:
-        _run(_scale_part, [[x for x, _ in single]], np.array([factor for _, factor in single]))
+        _run(_scale_part, [[x for x, _ in single]], np.array([factor for _, factor in single], np.float32))
     for x, factor in clipped:
         if x.dtype != np.float32:
             x *= factor
