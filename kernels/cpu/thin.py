@@ -19,6 +19,11 @@ The ladder, in ms of two cores at batch 128 (AVX2, 171 Gflop/s in large products
   of it 0.60, 1.33.
 - conv_transpose2d: a product by BLAS and a scatter 1.34, 2.31; sums along rows 0.91, 1.53, with the blocks in
   which as many windows meet in one loop 0.83, 1.40. Of this the products take 0.65 and 1.22.
+
+That is with all caches warm. In a training step their arrays have gone to memory since, and the three took
+0.62 and 1.47, 0.72 and 1.47, 1.01 and 1.62. Every tile asks for a little of what the next ones read, and for
+the places of the next rows of its result, so as to own them when it writes: 0.59 and 1.32, 0.57 and 1.31,
+0.92 and 1.50.
 """
 
 from functools import cache
@@ -28,19 +33,30 @@ from numba import types
 from numba.core import cgutils
 from numba.np.numpy_support import carray
 
-from .gemm import NO, WIDE, pack, panels_shape, sums_in_registers, tile_rows
+from .gemm import NO, WIDE, panels_shape, sums_in_registers, tile_rows
 from .jit import entry, jit
-from .layout import taps_first
 from .memory import fresh, location
 from .team import arguments, run_parts
-from .vector import INT, LANES, VECTOR, address, floats, intrinsic, keep, load, pointer, store
+from .vector import (
+    INT,
+    LANES,
+    LINE,
+    VECTOR,
+    address,
+    floats,
+    intrinsic,
+    keep,
+    load,
+    pointer,
+    prefetch,
+    store,
+)
 
 CHANNELS = 4  # images of more have windows long enough for a product over copies
 IMAGES = 4  # to a part
 WASTE = 3  # times the products needed; with copies and a scatter even the needed ones take twice as long
 GROUPS = 8  # partial sums of a weight gradient
 DEEP = 256  # places whose sums stay in registers; their output gradients are read for each tile of taps
-NO_BIAS = np.empty(0, np.float32)
 
 # What a part of the work is told: addresses; counts of images, places, numbers to a window, outputs.
 X, B, Y, PLACES, TAPS, N, COUNT, K, OUT = range(9)
@@ -67,35 +83,46 @@ def _columns(weight, stride):
 
 
 @intrinsic(prefer_literal=True)
-def _tile(typingctx, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step):
-    """C = start + A B for `rows` rows and WIDE columns, A's row r and column i at x + heads[r] + along[i]."""
+def _tile(typingctx, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach):
+    """C = start + A B for `rows` rows and WIDE columns, A's row r and column i at x + heads[r] + along[i].
+
+    Asks for the places of as many rows below C, and at each of the k steps for a line `reach` bytes further
+    from `ahead` on.
+    """
     count = rows.literal_value
 
     def generate(context, builder, signature, args):
-        _, k, x, heads, along, b, b_step, start, start_step, c, c_step = args
+        _, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach = args
         x, b, start, c = (pointer(builder, p) for p in (x, b, start, c))
         heads, along = (builder.inttoptr(p, INT.as_pointer()) for p in (heads, along))
         firsts = [builder.gep(x, [builder.load(builder.gep(heads, [INT(r)]))]) for r in range(count)]
 
+        for r in range(count, 2 * count):
+            row = builder.mul(INT(r), c_step)
+            for j in range(0, WIDE, LINE // 4):
+                prefetch(builder, c, builder.add(row, INT(j)), written=True)
+
         def place(i):
+            later = builder.add(ahead, builder.mul(i, reach))
+            prefetch(builder, pointer(builder, later), INT(0))
             return builder.load(builder.gep(along, [i]))
 
         sums_in_registers(builder, k, firsts, place, b, b_step, start, start_step, c, c_step)
         return context.get_dummy_value()
 
-    return types.void(rows, *[types.int64] * 10), generate
+    return types.void(rows, *[types.int64] * 12), generate
 
 
 @jit
-def _sums(rows, k, x, heads, along, b, b_step, start, start_step, c, c_step):
+def _sums(rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach):
     if rows == 5:
-        _tile(5, k, x, heads, along, b, b_step, start, start_step, c, c_step)
+        _tile(5, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
     elif rows == 6:
-        _tile(6, k, x, heads, along, b, b_step, start, start_step, c, c_step)
+        _tile(6, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
     elif rows == 4:
-        _tile(4, k, x, heads, along, b, b_step, start, start_step, c, c_step)
+        _tile(4, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
     else:
-        _tile(1, k, x, heads, along, b, b_step, start, start_step, c, c_step)
+        _tile(1, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
 
 
 @jit
@@ -105,16 +132,24 @@ def _tile_rows(rest):
 
 
 @jit
-def _multiply(x, words, y):
-    """y = bias + the windows at x times the packed weights."""
+def _reach(size, rows, k, out):
+    """Of `size` bytes, how many for each step of a product's tiles."""
+    return size // max(1, rows * k * out // (6 * WIDE)) + 1
+
+
+@jit
+def _multiply(x, words, y, ahead, size):
+    """y = bias + the windows at x times the packed weights; asks for `size` bytes from `ahead` on."""
     k, out = words[K], words[OUT]
+    reach = _reach(size, words[COUNT], k, out)
     i = 0
     while i < words[COUNT]:
         rows = _tile_rows(words[COUNT] - i)
         for left in range(0, out, WIDE):
             b = words[B] + 4 * left * (k + 1)
             heads, to = words[PLACES] + 8 * i, y + 4 * (i * out + left)
-            _sums(rows, k, x, heads, words[TAPS], b + 4 * WIDE, WIDE, b, NO, to, out)
+            _sums(rows, k, x, heads, words[TAPS], b + 4 * WIDE, WIDE, b, NO, to, out, ahead, reach)
+            ahead += k * reach
         i += rows
 
 
@@ -134,9 +169,11 @@ def _convolve_part(number, place):
     """y[n] = the convolution of x[n], for IMAGES images."""
     words = arguments(place)
     frame = np.zeros((words[DOWN], words[ACROSS]), np.float32)
+    size = 4 * words[H] * words[W]
     for n in range(number * IMAGES, min(words[N], (number + 1) * IMAGES)):
         _into_frame(words, n, frame)
-        _multiply(address(frame), words, words[Y] + 4 * n * words[COUNT] * words[OUT])
+        to, following = words[Y] + 4 * n * words[COUNT] * words[OUT], words[X] + (n + 1) * size
+        _multiply(address(frame), words, to, following, size)
     keep(frame)
 
 
@@ -154,13 +191,16 @@ def _correlate_part(number, place):
         for first in range(0, count, DEEP):
             depth = min(DEEP, count - first)
             gy = words[B] + 4 * (n * count + first) * out
+            size = 4 * depth * out
+            ahead, reach = gy + size, _reach(size, depth, k, out)
             for left in range(0, out, WIDE):
                 t = 0
                 while t < k:
                     rows = _tile_rows(k - t)
                     heads, along = words[TAPS] + 8 * t, words[PLACES] + 8 * first
                     to = total + 4 * (t * out + left)
-                    _sums(rows, depth, x, heads, along, gy + 4 * left, out, to, out, to, out)
+                    _sums(rows, depth, x, heads, along, gy + 4 * left, out, to, out, to, out, ahead, reach)
+                    ahead += depth * reach
                     t += rows
     keep(frame)
 
@@ -241,8 +281,10 @@ def _spread_part(number, place):
     products = np.empty(words[COUNT] * words[OUT] + LANES, np.float32)
     line = np.empty(words[LEFT] + words[WIDTH] + words[UNIT] + LANES, np.float32)
     reach = np.empty(words[KERNEL] * words[UNITS], np.int64)
+    size = 4 * words[COUNT] * words[K]
     for n in range(number * IMAGES, min(words[N], (number + 1) * IMAGES)):
-        _multiply(words[X] + 4 * n * words[COUNT] * words[K], words, address(products))
+        x = words[X] + n * size
+        _multiply(x, words, address(products), x + size, size)
         _spread(words, address(products), line, reach, words[Y] + 4 * n * words[HIGH] * words[WIDTH])
     keep(products)
 
@@ -253,13 +295,24 @@ def _entries():
 
 
 @jit
-def _pack(b, transposed, bias, panels):
-    pack(b, transposed, bias, panels)
+def _scatter(values, places, target):
+    for i in range(values.size):
+        target[places[i]] = values[i]
 
 
-def _packed(b, transposed, k, out, bias=None):
-    panels = np.empty(panels_shape(k, out), np.float32)
-    _pack(b, transposed, NO_BIAS if bias is None else np.ascontiguousarray(bias), panels)
+@cache
+def _panel_places(shape, rows, columns, k):
+    """Where in panels of k rows each number of a weight goes: to row Σ rows · i and column Σ columns · i."""
+    at = np.indices(shape).reshape(len(shape), -1)
+    row, column = np.array(rows) @ at, np.array(columns) @ at
+    return (column // WIDE * (k + 1) + row + 1) * WIDE + column % WIDE
+
+
+def _packed(weight, rows, columns, k, out):
+    """The matrix (k, out) made of a weight, as a tile reads it; beside the weight and for the bias, zeros."""
+    panels = np.zeros(panels_shape(k, out), np.float32)
+    places = _panel_places(weight.shape, rows, columns, k)
+    _scatter(np.ascontiguousarray(weight).reshape(-1), places, panels.reshape(-1))
     return panels
 
 
@@ -284,7 +337,10 @@ def _words(x, b, y, kernel, plane, stride, padding):
 def conv2d(x, weight, bias, plane, stride, padding):
     """x (N, H, W, C) -> (N, P, Q, O), both channels-last; plane is (P, Q)."""
     out, c, *kernel = weight.shape
-    panels = _packed(taps_first(weight), True, kernel[0] * kernel[1] * c, out, bias)
+    kh, kw = kernel
+    panels = _packed(weight, (0, 1, kw * c, c), (1, 0, 0, 0), kh * kw * c, out)
+    if bias is not None:
+        panels[:, 0] = bias.reshape(-1, WIDE)
     y = fresh((len(x), *plane, out), x.dtype)
     run_parts(_entries()[0], _words(x, panels, y, kernel, plane, stride, padding), -(-len(x) // IMAGES))
     return y
@@ -305,10 +361,7 @@ def conv_transpose2d(x, weight, bias, image, stride, padding):
     n, h, w, k = x.shape
     _, out, kh, kw = weight.shape
     units, unit, columns = -(-kw // stride[1]), stride[1] * out, _columns(weight, stride)
-    matrix = np.zeros((k, columns), np.float32)
-    rows = matrix[:, : kh * units * unit].reshape(k, kh, units * stride[1], out)
-    rows[:, :, :kw] = weight.transpose(0, 2, 3, 1)
-    panels = _packed(matrix, False, k, columns)
+    panels = _packed(weight, (1, 0, 0, 0), (0, 1, units * unit, out), k, columns)
     shift = np.zeros((-(-unit // LANES) * LANES + LANES) // out * out + out, np.float32)
     if bias is not None:
         shift.reshape(-1, out)[:] = bias

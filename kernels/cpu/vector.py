@@ -94,16 +94,16 @@ def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return builder.call(function, [a, b, c])
 
 
-def prefetch(builder: Any, base: Any, offset: Any) -> None:
-    """Asks for the cache line at base + offset floats, whoever owns it; no address is wrong."""
+def prefetch(builder: Any, base: Any, offset: Any, written: bool = False) -> None:
+    """Asks for the cache line at base + offset floats, to read it or to write there; no address is wrong."""
     name = "llvm.prefetch.p0"
     function = builder.module.globals.get(name)
     if function is None:
         word = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [FLOAT.as_pointer(), word, word, word])
         function = ir.Function(builder.module, kind, name)
-    read, keep, data = (ir.IntType(32)(n) for n in (0, 3, 1))
-    builder.call(function, [builder.gep(base, [offset]), read, keep, data])
+    way, keep, data = (ir.IntType(32)(n) for n in (int(written), 3, 1))
+    builder.call(function, [builder.gep(base, [offset]), way, keep, data])
 
 
 @intrinsic
