@@ -14,29 +14,31 @@ step of `dcgan_mnist` took 184 ms, and 177 with the results of the transforms ba
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import groupby
-from typing import NamedTuple
 
 import numpy as np
 from numba import types
 from numba.np.numpy_support import carray
 
+from .gemm import WIDE
 from .jit import entry, jit
 from .memory import location, streams
 from .programs import Program
-from .team import arguments, integers, run_parts
+from .team import arguments, run_parts
 from .vector import (
     INT,
     LANES,
     LINE,
     address,
     aligned,
+    integers,
     intrinsic,
-    keep,
     load,
     multiply_add,
     pointer,
+    prefetch,
     spread,
     store,
     stream,
@@ -46,7 +48,8 @@ GROUP = 4  # registers of sums
 BLOCK = GROUP * LANES
 
 
-class Steps(NamedTuple):
+@dataclass(frozen=True)
+class Steps:
     """Programs as arrays. Places count floats: in the image, in the result, or in the room between.
 
     runs: of like sums: (terms, sums, whether of the image, whether for the result). coefficients, places: of
@@ -59,26 +62,40 @@ class Steps(NamedTuple):
     targets: np.ndarray
     size: int
 
+    @cached_property
+    def words(self) -> np.ndarray:
+        """What `perform` is told: addresses and sizes."""
+        tables = [location(table) for table in (self.coefficients, self.places, self.targets)]
+        return np.array([location(self.runs), len(self.runs), *tables, self.size], np.int64)
+
 
 PLAIN, SHIFTED, STREAMED = range(3)  # what becomes of a sum
 
 
 @intrinsic(prefer_literal=True)
-def _sums(typingctx, terms, kind, count, coefficients, places, values, targets, target, shift):
+def _sums(
+    typingctx, terms, kind, count, coefficients, places, values, targets, target, column, apart, shift, ahead
+):
     """`count` sums of `terms` values: target[targets[s]:] = Σ coefficients[s][i] · values[places[s][i]:].
 
     All of BLOCK floats. terms and kind are literals; the others int64, addresses but for count. SHIFTED:
-    shift is added. STREAMED: so too, and past the caches, into places where a vector begins.
+    shift is added. STREAMED: so too, and past the caches, into places where a vector begins. Each sum asks
+    the cache for one more line from `ahead` on.
     """
     width, kind_of = terms.literal_value, kind.literal_value
 
     def generate(context, builder, signature, args):
-        _, _, count, coefficients, places, values, targets, target, shift = args
-        coefficients, values, target, shift = (
-            pointer(builder, p) for p in (coefficients, values, target, shift)
+        _, _, count, coefficients, places, values, targets, target, column, apart, shift, ahead = args
+        coefficients, values, target, shift, ahead = (
+            pointer(builder, p) for p in (coefficients, values, target, shift, ahead)
         )
         places, targets = (builder.inttoptr(p, INT.as_pointer()) for p in (places, targets))
         across = [INT(v * LANES) for v in range(GROUP)]
+        columns = [builder.add(column, v) for v in across]
+        panels = [builder.mul(builder.sdiv(j, INT(WIDE)), apart) for j in columns]
+        beyond = [
+            builder.add(panel, builder.srem(j, INT(WIDE))) for panel, j in zip(panels, columns, strict=True)
+        ]
         sums = [] if kind_of == PLAIN else [load(builder, shift, v) for v in across]
         before = builder.block
         loop, after = (builder.function.append_basic_block(name) for name in ("sums", "done"))
@@ -86,6 +103,7 @@ def _sums(typingctx, terms, kind, count, coefficients, places, values, targets, 
         builder.position_at_end(loop)
         s = builder.phi(INT)
         s.add_incoming(INT(0), before)
+        prefetch(builder, ahead, builder.mul(s, INT(LINE // 4)))
         first = builder.mul(s, INT(width))
         for i in range(width):
             term = builder.add(first, INT(i))
@@ -97,7 +115,7 @@ def _sums(typingctx, terms, kind, count, coefficients, places, values, targets, 
             else:
                 sums = [builder.fmul(weight, x) for x in seen]
         to = builder.load(builder.gep(targets, [s]))
-        for v, total in zip(across, sums, strict=True):
+        for v, total in zip(beyond, sums, strict=True):
             (stream if kind_of == STREAMED else store)(builder, total, target, builder.add(to, v))
         following = builder.add(s, INT(1))
         s.add_incoming(following, loop)
@@ -105,78 +123,119 @@ def _sums(typingctx, terms, kind, count, coefficients, places, values, targets, 
         builder.position_at_end(after)
         return context.get_dummy_value()
 
-    return types.void(terms, kind, *[types.int64] * 7), generate
+    return types.void(terms, kind, *[types.int64] * 10), generate
 
 
 @jit
-def _plain(terms, count, coefficients, places, values, targets, target, shift):
+def _plain(terms, count, coefficients, places, values, targets, target, column, apart, shift, ahead):
     if terms == 1:
-        _sums(1, 0, count, coefficients, places, values, targets, target, shift)
+        _sums(1, 0, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
     elif terms == 2:
-        _sums(2, 0, count, coefficients, places, values, targets, target, shift)
+        _sums(2, 0, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
     elif terms == 3:
-        _sums(3, 0, count, coefficients, places, values, targets, target, shift)
+        _sums(3, 0, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
     else:
-        _sums(4, 0, count, coefficients, places, values, targets, target, shift)
+        _sums(4, 0, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
 
 
 @jit
-def _shifted(terms, count, coefficients, places, values, targets, target, shift):
+def _shifted(terms, count, coefficients, places, values, targets, target, column, apart, shift, ahead):
     if terms == 1:
-        _sums(1, 1, count, coefficients, places, values, targets, target, shift)
+        _sums(1, 1, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
     elif terms == 2:
-        _sums(2, 1, count, coefficients, places, values, targets, target, shift)
+        _sums(2, 1, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
     elif terms == 3:
-        _sums(3, 1, count, coefficients, places, values, targets, target, shift)
+        _sums(3, 1, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
     else:
-        _sums(4, 1, count, coefficients, places, values, targets, target, shift)
+        _sums(4, 1, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
 
 
 @jit
-def _streamed(terms, count, coefficients, places, values, targets, target, shift):
+def _streamed(terms, count, coefficients, places, values, targets, target, column, apart, shift, ahead):
     if terms == 1:
-        _sums(1, 2, count, coefficients, places, values, targets, target, shift)
+        _sums(1, 2, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
     elif terms == 2:
-        _sums(2, 2, count, coefficients, places, values, targets, target, shift)
+        _sums(2, 2, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
     elif terms == 3:
-        _sums(3, 2, count, coefficients, places, values, targets, target, shift)
+        _sums(3, 2, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
     else:
-        _sums(4, 2, count, coefficients, places, values, targets, target, shift)
+        _sums(4, 2, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
+
+
+RUNS, RUN_COUNT, COEFFICIENTS, PLACES, TARGETS, SIZE = range(6)
+
+
+@jit
+def room_for(steps):
+    """Room for `perform` with these steps (the address of their words); value 0 is zero."""
+    words = carray(integers(steps), (6,))
+    values = np.empty(words[SIZE] + LINE // 4, np.float32)
+    values[: BLOCK + LINE // 4] = 0
+    return values
+
+
+@jit
+def perform(steps, image, result, apart, channels, shift, kind, values, ahead, reach):
+    """result = the programs of one image, for every channel. Addresses; kind: what becomes of the result.
+
+    steps: of their words; values: from `room_for`. Meanwhile `reach` bytes from `ahead` on come nearer.
+    """
+    words = carray(integers(steps), (6,))
+    runs = carray(integers(words[RUNS]), (words[RUN_COUNT], 5))
+    room = aligned(address(values))
+    for block in range(0, channels, BLOCK):
+        c = min(block, channels - BLOCK)  # the last may do again what the one before did
+        weights, origins, tos = words[COEFFICIENTS], words[PLACES], words[TARGETS]
+        for r in range(len(runs)):
+            terms, count = runs[r, 0], runs[r, 1]
+            seen = image + 4 * c if runs[r, 2] else room
+            column = runs[r, 4] + c
+            line = ahead if reach > 0 else room
+            if not runs[r, 3]:
+                _plain(terms, count, weights, origins, seen, tos, room, 0, WIDE, room, line)
+            elif kind == PLAIN:
+                _plain(terms, count, weights, origins, seen, tos, result, column, apart, room, line)
+            elif kind == SHIFTED:
+                _shifted(
+                    terms, count, weights, origins, seen, tos, result, column, apart, shift + 4 * c, line
+                )
+            else:
+                _streamed(
+                    terms, count, weights, origins, seen, tos, result, column, apart, shift + 4 * c, line
+                )
+            weights += 4 * terms * count
+            origins += 8 * terms * count
+            tos += 8 * count
+            ahead += LINE * count
+            reach -= LINE * count
 
 
 # What a part of the work is told: addresses and sizes.
-RUNS, RUN_COUNT, COEFFICIENTS, PLACES, TARGETS, SIZE, SOURCE, SOURCE_STEP, TARGET, TARGET_STEP = range(10)
-IMAGES, STEP, SHIFT, CHANNELS, STREAM = range(10, 15)
+STEPS, SOURCE, SOURCE_STEP, TARGET, TARGET_STEP, APART, IMAGES, STEP, SHIFT, CHANNELS, KIND = range(11)
 PARTS = 16
 
 
 def _images(number, place):
     """The programs for images number · STEP ..., and every channel."""
     words = arguments(place)
-    runs = carray(integers(words[RUNS]), (words[RUN_COUNT], 4))
-    values = np.empty(words[SIZE] + LINE // 4, np.float32)
-    values[: BLOCK + LINE // 4] = 0  # value 0 is zero
-    room = aligned(address(values))
+    values = room_for(words[STEPS])
     for n in range(number * words[STEP], min(words[IMAGES], (number + 1) * words[STEP])):
-        for block in range(0, words[CHANNELS], BLOCK):
-            c = min(block, words[CHANNELS] - BLOCK)  # the last may do again what the one before did
-            image = words[SOURCE] + 4 * (n * words[SOURCE_STEP] + c)
-            result = words[TARGET] + 4 * (n * words[TARGET_STEP] + c)
-            added = words[SHIFT] + 4 * c
-            weights, origins, tos = words[COEFFICIENTS], words[PLACES], words[TARGETS]
-            for r in range(len(runs)):
-                terms, count = runs[r, 0], runs[r, 1]
-                seen = image if runs[r, 2] else room
-                if not runs[r, 3]:
-                    _plain(terms, count, weights, origins, seen, tos, room, added)
-                elif words[STREAM]:
-                    _streamed(terms, count, weights, origins, seen, tos, result, added)
-                else:
-                    _shifted(terms, count, weights, origins, seen, tos, result, added)
-                weights += 4 * terms * count
-                origins += 8 * terms * count
-                tos += 8 * count
-    keep(values)
+        image = words[SOURCE] + 4 * n * words[SOURCE_STEP]
+        result = words[TARGET] + 4 * n * words[TARGET_STEP]
+        step = 4 * words[SOURCE_STEP]
+        channels, shift = words[CHANNELS], words[SHIFT]
+        perform(
+            words[STEPS],
+            image,
+            result,
+            words[APART],
+            channels,
+            shift,
+            words[KIND],
+            values,
+            image + step,
+            step,
+        )
 
 
 @cache
@@ -184,24 +243,22 @@ def _entry():
     return entry(_images)
 
 
-def transform(steps, source, source_step, target, target_step, images, shift):
+def transform(steps, source, source_step, target, target_step, images, shift, apart=WIDE):
     """target = the programs of source, for each image and channel, on all threads.
 
     The steps between images count floats. There are BLOCK channels or more, a multiple of LANES;
     shift[channel] is added to outputs.
     """
-    runs, *tables, size = steps
     step = max(1, -(-images // PARTS))
-    words = [location(runs), len(runs), *(location(table) for table in tables), size]
-    words += [location(source), source_step, location(target), target_step]
-    words += [images, step, location(shift), shift.size, streams(target)]
+    words = [location(steps.words), location(source), source_step, location(target), target_step, apart]
+    words += [images, step, location(shift), shift.size, STREAMED if streams(target) else SHIFTED]
     run_parts(_entry(), words, -(-images // step))
 
 
 MOST = 4  # terms to a sum
 
 
-def compiled(program: Program, sources: np.ndarray, targets: np.ndarray) -> Steps:
+def compiled(program: Program, sources: np.ndarray, targets: np.ndarray, column: int = 0) -> Steps:
     """The program as arrays, for inputs and outputs that lie at these places.
 
     Sums of inputs alone read the image, and sums that are outputs alone write the result; other inputs and
@@ -244,7 +301,9 @@ def compiled(program: Program, sources: np.ndarray, targets: np.ndarray) -> Step
     levels = [0] * len(copied) + [depth[v] for v in order] + [len(made) + 1] * len(left)
     alike = groupby(zip(levels, steps, strict=True), lambda s: (s[0], len(s[1][0]), *s[1][2:]))
     return Steps(
-        np.array([(n, len(list(group)), *flags) for (_, n, *flags), group in alike], np.int64).reshape(-1, 4),
+        np.array(
+            [(n, len(list(group)), *flags, column) for (_, n, *flags), group in alike], np.int64
+        ).reshape(-1, 5),
         np.array([c for terms, *_ in steps for c, _ in terms], np.float32),
         np.array([at for terms, *_ in steps for _, at in terms], np.int64),
         np.array([to for _, to, *_ in steps], np.int64),
@@ -254,5 +313,6 @@ def compiled(program: Program, sources: np.ndarray, targets: np.ndarray) -> Step
 
 def joined(several: Sequence[Steps]) -> Steps:
     """One after another, in the same room."""
-    runs, coefficients, places, targets = (np.concatenate([s[i] for s in several]) for i in range(4))
-    return Steps(runs, coefficients, places, targets, max(s.size for s in several))
+    names = "runs", "coefficients", "places", "targets"
+    tables = (np.concatenate([getattr(steps, name) for steps in several]) for name in names)
+    return Steps(*tables, max(steps.size for steps in several))
