@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from rawgan import kernels
-from rawgan.kernels.cpu import random as fast
+from rawgan.kernels.cpu.philox import fill_words
+from rawgan.kernels.cpu.random import _box_muller, _stream
 from rawgan.kernels.reference.random import philox4x32
 
 ONES = 2**64 - 1
@@ -28,7 +29,7 @@ def test_published_answers(name):
     assert " ".join(f"{int(word):08x}" for word in philox4x32(counter, key)) == answer
     out = np.empty(4, np.uint32)
     whole_key, draw = key[0] + (key[1] << 32), counter[2] + (counter[3] << 32)
-    fast._words(out, np.uint64(counter[0] + (counter[1] << 32)), fast._stream(whole_key, draw))
+    fill_words(out, np.uint64(counter[0] + (counter[1] << 32)), _stream(whole_key, draw))
     assert " ".join(f"{word:08x}" for word in out) == answer
 
 
@@ -59,7 +60,7 @@ def test_polynomials_at_their_edges():
     u2 = np.concatenate([right, right + 2.0**-53, np.abs(right - 2.0**-53)])
     pairs = np.array([(a, b) for a in u1 for b in u2])
     cosines, sines = np.empty((2, len(pairs)))
-    fast._box_muller(pairs.reshape(-1), 0.0, cosines, sines)
+    _box_muller(pairs.reshape(-1), 0.0, cosines, sines)
     radius = np.sqrt(-2 * np.log(pairs[:, 0]))
     quarter = np.rint(4 * pairs[:, 1])
     angle = 2 * np.pi * (pairs[:, 1] - quarter / 4)
@@ -141,3 +142,23 @@ def test_dropout_with_a_share_that_rounds_to_one_keeps_nothing():
         with kernels.use_kernels(choice):
             for channels in (False, True):
                 assert not kernels.dropout(np.ones((50, 20)), 1 - 2.0**-40, 1, 2, channels).any()
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+@pytest.mark.parametrize(
+    "shape", [(70_001,), (3, 17, 33, 31), (5, 64, 9, 9), (4_200_000,), (4, 32, 190, 180)]
+)
+def test_dropout_and_its_gradient_are_the_references_in_every_bit(shape, slope):
+    """In several parts, with ends that fill no vector, and as large as what goes past the caches."""
+    x = np.random.default_rng(0).standard_normal(shape, np.float32)
+    x.reshape(-1)[:6] = np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-44
+    gy = x[::-1].copy()
+    for channels in (False, True)[: 1 + (len(shape) == 4)]:
+        found = []
+        for choice in kernels.CHOICES:
+            with kernels.use_kernels(choice), np.errstate(all="ignore"):
+                y = kernels.dropout(x, 0.3, 3, 4, channels, slope)
+                found += [y, kernels.dropout_grad(gy, y, 0.3, slope)]
+        for fast, plain in zip(found[:2], found[2:], strict=True):
+            np.testing.assert_array_equal(np.signbit(fast), np.signbit(plain))
+            np.testing.assert_array_equal(fast, plain)
