@@ -128,16 +128,17 @@ def dropout_grad(gy, y, p, negative_slope):
     return gh if negative_slope == 1 else aten.leaky_relu_backward(gh, y, negative_slope, True)
 
 
-def perceptron(x, weights, biases, slopes):
+def perceptron(x, weights, biases, slopes, squashed=False):
     outputs = []
     for weight, bias, slope in zip(weights, biases, slopes, strict=True):
         x = F.linear(x, weight, bias)
         x = x if slope == 1 else F.leaky_relu(x, slope)
         outputs.append(x)
-    return tuple(outputs)
+    return (*outputs[:-1], torch.sigmoid(x)) if squashed else tuple(outputs)
 
 
-def perceptron_grad(gy, x, outputs, weights, slopes, wanted):
+def perceptron_grad(gy, x, outputs, weights, slopes, wanted, squashed=False):
+    gy = aten.sigmoid_backward(gy, outputs[-1]) if squashed else gy
     found = []
     for i in reversed(range(len(weights))):
         gz = gy if slopes[i] == 1 else aten.leaky_relu_backward(gy, outputs[i], slopes[i], True)

@@ -89,13 +89,15 @@ def _perceptron(sizes: tuple[int, ...], rng: Generator) -> Arguments:
         "weights": weights,
         "biases": biases,
         "slopes": slopes,
+        "squashed": 784 in widths,  # as in `mlp`
     }
 
 
 def _perceptron_grad(sizes: tuple[int, ...], rng: Generator) -> Arguments:
-    x, weights, _, slopes = _perceptron(sizes, rng).values()
+    x, weights, _, slopes, squashed = _perceptron(sizes, rng).values()
     outputs = [rng.standard_normal((len(x), len(w)), np.float32) for w in weights]
     rest = {"x": x, "outputs": outputs, "weights": weights, "slopes": slopes, "wanted": (True, True)}
+    rest["squashed"] = squashed
     return {"gy": rng.standard_normal(outputs[-1].shape, np.float32), **rest}
 
 

@@ -89,7 +89,9 @@ def dense(x: Array, weight: Array, bias: Array) -> None:
         _shapes("dense", "bias (O,) for weight (O, I)", weight=weight, bias=bias)
 
 
-def perceptron(x: Array, weights: Many, biases: Many, slopes: tuple[float, ...]) -> None:
+def perceptron(
+    x: Array, weights: Many, biases: Many, slopes: tuple[float, ...], squashed: bool = False
+) -> None:
     _floats("perceptron", x, *weights, *biases)
     into = x.shape[1:]
     for weight, bias in zip(weights, biases, strict=False):
@@ -104,13 +106,21 @@ def perceptron(x: Array, weights: Many, biases: Many, slopes: tuple[float, ...])
             f"perceptron: got {len(weights)} weights, {len(biases)} biases, {len(slopes)} slopes; takes one "
             "of each for every layer"
         )
+    if squashed and slopes[-1] != 1:
+        raise ConfigError(f"perceptron: got a sigmoid after a slope of {slopes[-1]}; takes one after slope 1")
 
 
 def perceptron_grad(
-    gy: Array, x: Array, outputs: Many, weights: Many, slopes: tuple[float, ...], wanted: Pair
+    gy: Array,
+    x: Array,
+    outputs: Many,
+    weights: Many,
+    slopes: tuple[float, ...],
+    wanted: Pair,
+    squashed: bool = False,
 ) -> None:
     _floats("perceptron_grad", gy, x, *outputs, *weights)
-    perceptron(x, weights, [None] * len(weights), slopes)
+    perceptron(x, weights, [None] * len(weights), slopes, squashed)
     n = len(x)
     if [y.shape for y in outputs] != [(n, len(w)) for w in weights] or gy.shape != outputs[-1].shape:
         raise ShapeError(

@@ -41,24 +41,25 @@ contract(
 contract(
     "perceptron",
     "perceptron",
-    "x weights biases slopes",
+    "x weights biases slopes squashed",
     "x (N, I₀), weights (I₁, I₀), (I₂, I₁), ..., biases (Iᵢ,) or None, slopes of as many leaky ReLUs (1 for "
-    "none) -> (h₁, h₂, ...): hᵢ (N, Iᵢ) = leaky_relu(dense(hᵢ₋₁, Wᵢ, bᵢ), sᵢ), h₀ = x.",
-    lambda x, weights, biases, slopes: 2 * len(x) * sum(w.size for w in weights),
-    lambda x, weights, biases, slopes: (
+    "none) -> (h₁, h₂, ...): hᵢ (N, Iᵢ) = leaky_relu(dense(hᵢ₋₁, Wᵢ, bᵢ), sᵢ), h₀ = x; the last of them "
+    "through a sigmoid where `squashed`, and then its slope is 1.",
+    lambda x, weights, *rest: 2 * len(x) * sum(w.size for w in weights),
+    lambda x, weights, biases, *rest: (
         moved(x, *weights, *biases) + len(x) * sum(map(len, weights)) * x.itemsize
     ),
 )
 contract(
     "perceptron",
     "perceptron_grad",
-    "gy x outputs weights slopes wanted",
-    "gy (N, I_last) and perceptron's x, outputs, weights, slopes; wanted: two flags -> (gx, if the first is "
-    "set, then gW₁, gb₁, gW₂, gb₂, ..., if the second is).",
-    lambda gy, x, outputs, weights, slopes, wanted: (
+    "gy x outputs weights slopes wanted squashed",
+    "gy (N, I_last) and perceptron's x, outputs, weights, slopes, squashed; wanted: two flags -> (gx, if the "
+    "first is set, then gW₁, gb₁, gW₂, gb₂, ..., if the second is).",
+    lambda gy, x, outputs, weights, slopes, wanted, *rest: (
         2 * len(x) * ((1 + wanted[1]) * sum(w.size for w in weights) - (not wanted[0]) * weights[0].size)
     ),
-    lambda gy, x, outputs, weights, slopes, wanted: (
+    lambda gy, x, outputs, weights, slopes, wanted, *rest: (
         moved(gy, x, *outputs, *weights) + wanted[0] * x.nbytes + wanted[1] * moved(*weights)
     ),
 )

@@ -79,16 +79,24 @@ def perceptron(rng: Generator) -> Arguments:
         "x": array(rng, (int(rng.choice([0, 1, 2, 7, 50])), sizes[0]), dtype),
         "weights": [array(rng, (o, i), dtype) for i, o in pairwise(sizes)],
         "biases": [array(rng, (o,), dtype) if rng.integers(3) else None for o in sizes[1:]],
-        "slopes": tuple(float(v) for v in rng.choice([0.0, 0.2, 1.0], len(sizes) - 1)),
+        **_ends(rng, len(sizes) - 1),
     }
 
 
+def _ends(rng: Generator, layers: int) -> Arguments:
+    """The layers' slopes, and whether a sigmoid follows."""
+    slopes = [float(v) for v in rng.choice([0.0, 0.2, 1.0], layers)]
+    squashed = bool(rng.integers(2))
+    return {"slopes": (*slopes[:-1], 1.0 if squashed else slopes[-1]), "squashed": squashed}
+
+
 def perceptron_grad(rng: Generator) -> Arguments:
-    x, weights, _, slopes = perceptron(rng).values()
+    x, weights, _, slopes, squashed = perceptron(rng).values()
     outputs = [array(rng, (len(x), len(w)), x.dtype) for w in weights]
     wanted = [(True, True), (True, False), (False, True)][rng.integers(3)]
     gy = array(rng, outputs[-1].shape, x.dtype)
-    return {"gy": gy, "x": x, "outputs": outputs, "weights": weights, "slopes": slopes, "wanted": wanted}
+    rest = {"weights": weights, "slopes": slopes, "wanted": wanted, "squashed": squashed}
+    return {"gy": gy, "x": x, "outputs": outputs, **rest}
 
 
 def _geometry(rng: Generator) -> tuple[list[tuple[int, ...]], list[int]]:

@@ -65,7 +65,7 @@ PROMISED = {
     "ops.maxout": "x, pieces, axis=1",
     "ops.mean": "x, axis=None, keepdims=False",
     "ops.pad": "x, pad_width",
-    "ops.perceptron": "x, weights, biases, slopes",
+    "ops.perceptron": "x, weights, biases, slopes, squashed=False",
     "ops.reshape": "x, shape",
     "ops.sum": "x, axis=None, keepdims=False",
     "ops.to": "x, device",

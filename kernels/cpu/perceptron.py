@@ -22,7 +22,7 @@ from itertools import accumulate
 import numpy as np
 from numba.np.numpy_support import carray
 
-from . import activation, linear
+from . import activation, linear, sigmoid
 from .gemm import NO, WIDE, YES, pack, product
 from .jit import entry, jit
 from .memory import addresses, fresh, scratch
@@ -92,6 +92,8 @@ def _rows_up(number, place):
             product(source, into, NO, panels, to, out, last - first, out, into, panels, NO, panels, NO)
         if slopes[i] != 1:
             activation.rectify(to, to, to, (last - first) * out, slopes[i], slopes[i] == 0, OFF)
+        elif i == words[2] - 1 and words[8]:
+            sigmoid.squash(carray(floats(to), ((last - first) * out,)))
         source = to
 
 
@@ -109,9 +111,13 @@ def _columns_up(number, place):
         _one_unit(table[i], source, to, rows, into)
     else:
         product(source, into, NO, panels, to, out, rows, right - left, into, panels, NO, panels, NO)
-    for r in range(rows if slopes[i] != 1 else 0):
+    squashed = i == words[2] - 1 and words[8] != 0
+    for r in range(rows if squashed or slopes[i] != 1 else 0):
         here = to + 4 * r * out
-        activation.rectify(here, here, here, right - left, slopes[i], slopes[i] == 0, OFF)
+        if squashed:
+            sigmoid.squash(carray(floats(here), (right - left,)))
+        else:
+            activation.rectify(here, here, here, right - left, slopes[i], slopes[i] == 0, OFF)
 
 
 def _rows_down(number, place):
@@ -123,7 +129,11 @@ def _rows_down(number, place):
     top = words[2] - 1
     begin, size = 4 * first * table[top, OUT], (last - first) * table[top, OUT]
     signs, to = table[top, RESULT] + begin, table[top, GRADIENT] + begin
-    activation.rectify(gy + begin, signs, to, size, slopes[top], OFF, OFF)
+    if words[11]:
+        ys, gzs = carray(floats(signs), (size,)), carray(floats(to), (size,))
+        sigmoid.slope(carray(floats(gy + begin), (size,)), ys, gzs)
+    else:
+        activation.rectify(gy + begin, signs, to, size, slopes[top], OFF, OFF)
     for i in range(top, -1, -1):
         into, out, panels = table[i, INTO], table[i, OUT], table[i, PANELS]
         to = (table[i - 1, GRADIENT] if i else gx) + 4 * first * into
@@ -180,13 +190,13 @@ def _filled(layout, room, places, columns):
 
 
 @jit
-def _up(layout, slopes, places, rows, step, packs, functions, board, helpers):
+def _up(layout, slopes, squashed, places, rows, step, packs, functions, board, helpers):
     """places: of x, the room for panels, then of all weights, outputs and biases."""
     table = _filled(layout, places[1], places[2:], THREE)
-    words = np.empty(8, np.int64)
+    words = np.empty(9, np.int64)
     words[0], words[1], words[2] = address(table), address(slopes), len(table)
     words[3], words[4], words[5] = rows, step, places[0]
-    words[6], words[7] = 0, address(packs)
+    words[6], words[7], words[8] = 0, address(packs), squashed
     if step:
         share(board, functions[0], words, len(packs), helpers)
         share(board, functions[1], words, -(-rows // step), helpers)
@@ -203,14 +213,14 @@ def _up(layout, slopes, places, rows, step, packs, functions, board, helpers):
 
 
 @jit
-def _down(layout, slopes, places, rows, step, packs, units, room, functions, board, helpers):
+def _down(layout, slopes, squashed, places, rows, step, packs, units, room, functions, board, helpers):
     """places: of gy, the rooms for panels and for columns, gx or 0, x, then as `_up`, with gradients."""
     table = _filled(layout, places[1], places[5:], (len(places) - 5) // len(layout))
-    words = np.empty(11, np.int64)
+    words = np.empty(12, np.int64)
     words[0], words[1], words[2] = address(table), address(slopes), len(table)
     words[3], words[4], words[5] = rows, step, places[0]
     words[6], words[7] = 1, address(packs)
-    words[8], words[9], words[10] = places[4], places[2], room
+    words[8], words[9], words[10], words[11] = places[4], places[2], room, squashed
     share(board, functions[0], words, len(packs), helpers)
     words[6], words[7] = places[3], address(units)
     share(board, functions[1], words, -(-rows // step), helpers)
@@ -288,11 +298,11 @@ def _plan_for(x, weights, slopes, backwards):
     return plan if plan.small else None
 
 
-def perceptron(x, weights, biases, slopes):
+def perceptron(x, weights, biases, slopes, squashed=False):
     """See CONTRACTS["perceptron"]."""
     plan = _plan_for(x, weights, slopes, False)
     if plan is None:
-        return _one_by_one(x, weights, biases, slopes)
+        return _one_by_one(x, weights, biases, slopes, squashed)
     x, n = np.ascontiguousarray(x), len(x)
     panels = scratch("panels", (plan.floats,), x.dtype)
     shifts = [x if b is None else np.ascontiguousarray(b) for b in biases]
@@ -303,25 +313,25 @@ def perceptron(x, weights, biases, slopes):
             places[i - len(biases)] = 0
     functions = _address(_pack_part), _address(_rows_up if plan.step else _columns_up)
     with team().crew(plan.parts) as (board, helpers):
-        _up(plan.layout, plan.slopes, places, n, plan.step, plan.packs, functions, board, helpers)
+        _up(plan.layout, plan.slopes, squashed, places, n, plan.step, plan.packs, functions, board, helpers)
     return tuple(outputs)
 
 
-def _one_by_one(x, weights, biases, slopes):
+def _one_by_one(x, weights, biases, slopes, squashed):
     outputs = []
     for weight, bias, slope in zip(weights, biases, slopes, strict=True):
         x = linear.dense(x, weight, bias)
         if slope != 1:
             x = activation.leaky_relu(x, slope)
         outputs.append(x)
-    return tuple(outputs)
+    return (*outputs[:-1], sigmoid.sigmoid(x)) if squashed else tuple(outputs)
 
 
-def perceptron_grad(gy, x, outputs, weights, slopes, wanted):
+def perceptron_grad(gy, x, outputs, weights, slopes, wanted, squashed=False):
     """See CONTRACTS["perceptron_grad"]."""
     plan = _plan_for(x, weights, slopes, True)
     if plan is None or False in [y.flags.c_contiguous for y in outputs]:
-        return _one_by_one_grad(gy, x, outputs, weights, slopes, wanted)
+        return _one_by_one_grad(gy, x, outputs, weights, slopes, wanted, squashed)
     x, gy, n = np.ascontiguousarray(x), np.ascontiguousarray(gy), len(x)
     panels = scratch("panels", (plan.floats,), x.dtype)
     units = plan.units if wanted[1] else NO_UNITS
@@ -343,7 +353,9 @@ def perceptron_grad(gy, x, outputs, weights, slopes, wanted):
     parts = max(plan.parts, len(units))
     with team().crew(parts) as (board, helpers):
         step, packs, room = plan.step, plan.packs, plan.room
-        _down(plan.layout, plan.slopes, places, n, step, packs, units, room, functions, board, helpers)
+        _down(
+            plan.layout, plan.slopes, squashed, places, n, step, packs, units, room, functions, board, helpers
+        )
     for i, begin in enumerate(plan.gradients if by_channel else ()):
         size = len(weights[i])
         of_biases[i] = channel_sum(panels[begin : begin + n * size].reshape(n, size))
@@ -351,7 +363,8 @@ def perceptron_grad(gy, x, outputs, weights, slopes, wanted):
     return (gx, *gradients) if wanted[0] else tuple(gradients)
 
 
-def _one_by_one_grad(gy, x, outputs, weights, slopes, wanted):
+def _one_by_one_grad(gy, x, outputs, weights, slopes, wanted, squashed):
+    gy = sigmoid.sigmoid_grad(gy, outputs[-1]) if squashed else gy
     gradients = []
     for i in reversed(range(len(weights))):
         gz = gy if slopes[i] == 1 else activation.leaky_relu_grad(gy, outputs[i], slopes[i])

@@ -22,6 +22,7 @@ from .team import arguments, run_parts
 from .vector import floats, intrinsic
 
 PART = 1 << 12
+A, B, RESULT = np.arange(3)  # which array of a part; as plain numbers each would be a type of its own
 ONE, HALF = np.float32(1), np.float32(0.5)
 LOG2_E, LN2_HIGH, LN2_LOW = (np.float32(v) for v in (1.44269504, 0.693359375, -2.12194440e-4))
 EXP = tuple(np.float32(v) for v in (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2))
@@ -61,13 +62,24 @@ def exp(x):
 
 
 @jit
+def _squashed(value):
+    cut = value if value > -MOST else -MOST
+    cut = cut if cut < MOST else MOST
+    result = ONE / (ONE + exp(-cut))
+    return result if value == value else value  # NaN stays
+
+
+@jit
 def _sigmoid(xs, ys):
     for i in range(xs.size):
-        value = xs[i]
-        cut = value if value > -MOST else -MOST
-        cut = cut if cut < MOST else MOST
-        result = ONE / (ONE + exp(-cut))
-        ys[i] = result if value == value else value  # NaN stays
+        ys[i] = _squashed(xs[i])
+
+
+@jit
+def squash(ys):
+    """σ in place: over two arrays that might overlap LLVM's loop would go number by number."""
+    for i in range(ys.size):
+        ys[i] = _squashed(ys[i])
 
 
 @fusing
@@ -90,7 +102,8 @@ def _tanh(xs, ys):
 
 
 @jit
-def _sigmoid_grad(gys, ys, gxs):
+def slope(gys, ys, gxs):
+    """The gradient before a sigmoid from that after it, of its results ys."""
     for i in range(gys.size):
         gxs[i] = gys[i] * ys[i] * (ONE - ys[i])
 
@@ -109,20 +122,20 @@ def _span(number, place, which):
     return carray(floats(words[1 + which] + 4 * start), (min(words[0] - start, PART),))
 
 
-def _sigmoids(number, place):
-    _sigmoid(_span(number, place, 0), _span(number, place, 2))
+def _sigmoid_part(number, place):
+    _sigmoid(_span(number, place, A), _span(number, place, RESULT))
 
 
-def _sigmoid_grads(number, place):
-    _sigmoid_grad(_span(number, place, 0), _span(number, place, 1), _span(number, place, 2))
+def _sigmoid_grad_part(number, place):
+    slope(_span(number, place, A), _span(number, place, B), _span(number, place, RESULT))
 
 
-def _tanhs(number, place):
-    _tanh(_span(number, place, 0), _span(number, place, 2))
+def _tanh_part(number, place):
+    _tanh(_span(number, place, A), _span(number, place, RESULT))
 
 
-def _tanh_grads(number, place):
-    _tanh_grad(_span(number, place, 0), _span(number, place, 1), _span(number, place, 2))
+def _tanh_grad_part(number, place):
+    _tanh_grad(_span(number, place, A), _span(number, place, B), _span(number, place, RESULT))
 
 
 _entry = cache(entry)  # compiled when first asked for
@@ -142,19 +155,19 @@ def _run(which, a, b):
 
 def sigmoid(x):
     """See CONTRACTS["sigmoid"]."""
-    return _run(_sigmoids, x, x) if x.dtype == np.float32 else reference.sigmoid(x)
+    return _run(_sigmoid_part, x, x) if x.dtype == np.float32 else reference.sigmoid(x)
 
 
 def sigmoid_grad(gy, y):
     """See CONTRACTS["sigmoid_grad"]."""
-    return _run(_sigmoid_grads, gy, y) if y.dtype == np.float32 else reference.sigmoid_grad(gy, y)
+    return _run(_sigmoid_grad_part, gy, y) if y.dtype == np.float32 else reference.sigmoid_grad(gy, y)
 
 
 def tanh(x):
     """See CONTRACTS["tanh"]."""
-    return _run(_tanhs, x, x) if x.dtype == np.float32 else reference.tanh(x)
+    return _run(_tanh_part, x, x) if x.dtype == np.float32 else reference.tanh(x)
 
 
 def tanh_grad(gy, y):
     """See CONTRACTS["tanh_grad"]."""
-    return _run(_tanh_grads, gy, y) if y.dtype == np.float32 else reference.tanh_grad(gy, y)
+    return _run(_tanh_grad_part, gy, y) if y.dtype == np.float32 else reference.tanh_grad(gy, y)

@@ -1,20 +1,25 @@
-"""Chains of dense layers: products that end with bias and leaky rectifier; backwards, with its gradient."""
+"""Chains of dense layers: products that end with bias and leaky rectifier; backwards, with its gradient.
+
+A sigmoid at the end is a launch of its own.
+"""
 
 from .activation import leaky_relu_grad
 from .linear import product, sum_rows
+from .sigmoid import sigmoid, sigmoid_grad
 
 
-def perceptron(x, weights, biases, slopes):
+def perceptron(x, weights, biases, slopes, squashed=False):
     """See CONTRACTS["perceptron"]."""
     outputs = []
     for weight, bias, slope in zip(weights, biases, slopes, strict=True):
         x = product(x, weight.T, bias, slope)
         outputs.append(x)
-    return tuple(outputs)
+    return (*outputs[:-1], sigmoid(x)) if squashed else tuple(outputs)
 
 
-def perceptron_grad(gy, x, outputs, weights, slopes, wanted):
+def perceptron_grad(gy, x, outputs, weights, slopes, wanted, squashed=False):
     """See CONTRACTS["perceptron_grad"]."""
+    gy = sigmoid_grad(gy, outputs[-1]) if squashed else gy
     gz = gy if slopes[-1] == 1 else leaky_relu_grad(gy, outputs[-1], slopes[-1])
     gradients = []
     for i in reversed(range(len(weights))):

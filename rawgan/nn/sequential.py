@@ -8,19 +8,19 @@ from typing import Any
 from rawgan import ops
 from rawgan.engine.mode import MODE
 from rawgan.kernels.errors import ConfigError
-from rawgan.nn.layers import Dense, Dropout, Dropout2d, LeakyReLU, ReLU
+from rawgan.nn.layers import Dense, Dropout, Dropout2d, LeakyReLU, ReLU, Sigmoid
 from rawgan.nn.module import Module
 
-PLAIN = (Dense, ReLU, LeakyReLU, Dropout, Dropout2d)
+PLAIN = (Dense, ReLU, LeakyReLU, Sigmoid, Dropout, Dropout2d)
 
 
 class Sequential(Module):
     """Layers one after another; names are their numbers, as in a PyTorch Sequential.
 
-    Dense layers that follow each other, with or without (leaky) ReLUs between them, are computed as one
-    operation, `ops.perceptron`, and so are a (leaky) ReLU and a dropout after it: the same numbers in less
-    time. While the tape is watched, or where shapes or dtypes do not fit, every layer runs by itself, so that
-    messages name it.
+    Dense layers that follow each other, with or without (leaky) ReLUs between them and a sigmoid at the end,
+    are computed as one operation, `ops.perceptron`, and so are a (leaky) ReLU and a dropout after it: the
+    same numbers in less time. While the tape is watched, or where shapes or dtypes do not fit, every layer
+    runs by itself, so that messages name it.
     """
 
     def __init__(self, *layers: Module):
@@ -43,10 +43,11 @@ class Sequential(Module):
         while i < len(layers):
             chain, after = ([], i) if watched else _chain(layers, i)
             if len(chain) > 1 and _fits(x, chain):
-                x = ops.perceptron(
-                    x, [d.weight for d, _ in chain], [d.bias for d, _ in chain], [s for _, s in chain]
-                )
-                i = after
+                weights, biases = [d.weight for d, _ in chain], [d.bias for d, _ in chain]
+                last = _plain(layers[after]) if after < len(layers) and chain[-1][1] == 1.0 else None
+                squashed = isinstance(last, Sigmoid)
+                x = ops.perceptron(x, weights, biases, [s for _, s in chain], squashed)
+                i = after + squashed
             elif not watched and (drop := _drop_after(layers, i)):
                 x = drop.after_relu(x, _slope(layers[i]))
                 i += 2

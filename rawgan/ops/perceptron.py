@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rawgan import kernels
 from rawgan.engine import op
-from rawgan.ops.activation import leaky_relu, leaky_relu_x
+from rawgan.ops.activation import leaky_relu, leaky_relu_x, sigmoid, sigmoid_x
 from rawgan.ops.linear import dense, dense_bias, dense_weight, dense_x
 from rawgan.ops.shape import as_input
 
@@ -16,27 +16,34 @@ def _parts(inputs):
 
 
 @op("perceptron", keeps=("hidden",))
-def _perceptron(xp, *inputs, slopes):
-    """Dense layers and leaky ReLUs one after another: hᵢ = max(zᵢ, 0) + sᵢ min(zᵢ, 0), zᵢ = hᵢ₋₁ Wᵢᵀ + bᵢ."""
-    *hidden, y = kernels.perceptron(*_parts(inputs), slopes)
+def _perceptron(xp, *inputs, slopes, squashed):
+    """Dense layers and leaky ReLUs one after another: hᵢ = max(zᵢ, 0) + sᵢ min(zᵢ, 0), zᵢ = hᵢ₋₁ Wᵢᵀ + bᵢ.
+
+    squashed: y = σ(h) of the last.
+    """
+    *hidden, y = kernels.perceptron(*_parts(inputs), slopes, squashed)
     return y, hidden
 
 
 @_perceptron.share
-def perceptron_outputs(inputs, slopes):
+def perceptron_outputs(inputs, slopes, squashed):
     x, weights, biases = _parts(inputs)
     outputs = [x]
     for weight, bias, slope in zip(weights, biases, slopes, strict=True):
         outputs.append(leaky_relu(dense(outputs[-1], weight, bias), slope))
+    if squashed:
+        outputs[-1] = sigmoid(outputs[-1])
     return {"outputs": outputs}
 
 
 @_perceptron.rule(
     "inputs",
-    formula="h̄ᵢ₋₁ = z̄ᵢ Wᵢ,  W̄ᵢ = z̄ᵢᵀ hᵢ₋₁,  b̄ᵢ = Σₙ z̄ᵢ,  where z̄ᵢ = h̄ᵢ ⊙ (1 where hᵢ > 0, else sᵢ)",
+    formula="h̄ᵢ₋₁ = z̄ᵢ Wᵢ,  W̄ᵢ = z̄ᵢᵀ hᵢ₋₁,  b̄ᵢ = Σₙ z̄ᵢ,  where z̄ᵢ = h̄ᵢ ⊙ (1 where hᵢ > 0, else sᵢ), "
+    "and h̄ = ȳ ⊙ y ⊙ (1 − y) where squashed",
 )
-def perceptron_inputs(gy, position, inputs, outputs, slopes):
+def perceptron_inputs(gy, position, inputs, outputs, slopes, squashed):
     _, weights, _ = _parts(inputs)
+    gy = sigmoid_x(gy, outputs[-1]) if squashed else gy
     for i in reversed(range(len(weights))):
         gz = leaky_relu_x(gy, outputs[i + 1], slopes[i])
         if position == 2 * i + 1:
@@ -48,19 +55,20 @@ def perceptron_inputs(gy, position, inputs, outputs, slopes):
 
 
 @_perceptron.fuse
-def perceptron_fused(gy, wanted, inputs, hidden, y, slopes):
+def perceptron_fused(gy, wanted, inputs, hidden, y, slopes, squashed):
     x, weights, _ = _parts(inputs)
     asked = wanted[0], any(wanted[1:])
-    found = kernels.perceptron_grad(gy, x, [*hidden, y], weights, slopes, asked)
+    found = kernels.perceptron_grad(gy, x, [*hidden, y], weights, slopes, asked, squashed)
     return found if wanted[0] else (None, *found)
 
 
-def perceptron(x, weights, biases, slopes):
+def perceptron(x, weights, biases, slopes, squashed=False):
     """Dense layers with leaky ReLUs between them, in one go: what `nn.Sequential` makes of its dense layers.
 
     x (N, I₀), weights (I₁, I₀), (I₂, I₁), ..., biases (Iᵢ,) or None; slopes of each layer's leaky ReLU, 0
-    for ReLU, 1 for none. The same as `leaky_relu(dense(...))` repeated, gradients included, but for the time.
+    for ReLU, 1 for none; squashed: whether a sigmoid follows the last, whose slope is then 1. The same as
+    `leaky_relu(dense(...))` repeated, gradients included, but for the time.
     """
     pairs = zip(weights, biases, strict=True)
     inputs = [v for weight, bias in pairs for v in (as_input(weight), as_input(bias, True))]
-    return _perceptron(as_input(x), *inputs, slopes=tuple(slopes))
+    return _perceptron(as_input(x), *inputs, slopes=tuple(slopes), squashed=bool(squashed))

@@ -95,21 +95,25 @@ def test_a_chain_has_the_bits_of_its_layers(rows, sizes, monkeypatch):
         monkeypatch.setattr(perceptron, "team", lambda crew=crew: crew)
         for got, exact in zip(kernels.perceptron(x, weights, biases, slopes), wanted, strict=True):
             np.testing.assert_array_equal(got, exact)
+        *_, squashed = kernels.perceptron(x, weights, biases, slopes, True)
+        np.testing.assert_array_equal(squashed, kernels.sigmoid(wanted[-1]))
 
 
+@pytest.mark.parametrize("squashed", [False, True])
 @pytest.mark.parametrize("rows", [2, 5, 16, 128, 600, 1500])
 @pytest.mark.parametrize(
     "sizes", [(100, 128, 784), (784, 128, 33, 1), (1, 40, 2), (3, 1, 1), (20, 700, 400, 1)]
 )
-def test_a_chains_gradients_have_the_bits_of_its_layers(rows, sizes):
+def test_a_chains_gradients_have_the_bits_of_its_layers(rows, sizes, squashed):
     """The weights of the last are so large that its layers are computed one by one."""
     rng = np.random.default_rng(1)
     weights = [rng.standard_normal((out, into), np.float32) for into, out in pairwise(sizes)]
     slopes = (0.2, *[0.0] * (len(weights) - 2), 1.0)
     x, gz = (rng.standard_normal((rows, width), np.float32) for width in (sizes[0], sizes[-1]))
-    outputs = kernels.perceptron(x, weights, [None] * len(weights), slopes)
-    found = kernels.perceptron_grad(gz, x, outputs, weights, slopes, (True, True))
+    outputs = kernels.perceptron(x, weights, [None] * len(weights), slopes, squashed)
+    found = kernels.perceptron_grad(gz, x, outputs, weights, slopes, (True, True), squashed)
     wanted = []
+    gz = kernels.sigmoid_grad(gz, outputs[-1]) if squashed else gz
     for i in reversed(range(len(weights))):
         gz = gz if slopes[i] == 1 else kernels.leaky_relu_grad(gz, outputs[i], slopes[i])
         wanted = [kernels.matmul(gz.T, outputs[i - 1] if i else x), kernels.channel_sum(gz), *wanted]

@@ -135,6 +135,7 @@ REFUSED = [
     ("perceptron", (f4(2, 3), [f4(4, 3)], [None], ()), ShapeError, "0 slopes"),
     ("perceptron", (f4(3), [f4(4, 3)], [None], (1,)), ShapeError, r"x \(3,\)"),
     ("perceptron", (f4(2, 3), [f8(4, 3)], [None], (1,)), DTypeError, "float64"),
+    ("perceptron", (f4(2, 3), [f4(4, 3)], [None], (0,), True), ConfigError, "a sigmoid after a slope of 0"),
     (
         "perceptron_grad",
         (f4(2, 4), f4(2, 3), [f4(2, 5)], [f4(4, 3)], (1,), (True, True)),

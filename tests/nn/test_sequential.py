@@ -85,12 +85,23 @@ def test_a_chain_is_one_kernel_both_ways(monkeypatch):
     assert seen == ["tanh_grad", "perceptron_grad"]
 
 
+def test_a_sigmoid_at_the_end_of_a_chain_is_a_part_of_it(monkeypatch):
+    net = nn.Sequential(nn.Dense(4, 8), nn.ReLU(), nn.Dense(8, 1), nn.Sigmoid(), nn.Sigmoid())
+    x = np.ones((3, 4), np.float32)
+    seen, y = calls(net, x, monkeypatch)
+    assert seen == ["perceptron", "sigmoid"]
+    seen, _ = calls(lambda _: ops.sum(y).backward(), x, monkeypatch)
+    assert seen == ["sigmoid_grad", "perceptron_grad"]
+    rectified = nn.Sequential(nn.Dense(4, 8), nn.Dense(8, 1), nn.ReLU(), nn.Sigmoid())
+    assert calls(rectified, x, monkeypatch)[0] == ["perceptron", "sigmoid"]
+
+
 def test_a_frozen_chain_costs_no_weight_gradients(monkeypatch):
     net = nn.Sequential(nn.Dense(4, 8), nn.ReLU(), nn.Dense(8, 1))
     x = rawgan.tensor(np.ones((3, 4), np.float32), requires_grad=True)
     wanted = []
     original = kernels.KERNELS["perceptron_grad"]
-    monkeypatch.setattr(kernels, "perceptron_grad", lambda *a: wanted.append(a[-1]) or original(*a))
+    monkeypatch.setattr(kernels, "perceptron_grad", lambda *a: wanted.append(a[5]) or original(*a))
     with nn.frozen(net):
         ops.sum(net(x)).backward()
     ops.sum(net(x.detach())).backward()

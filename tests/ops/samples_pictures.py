@@ -45,7 +45,8 @@ def _dense(c, name):
 @sample("perceptron", kernel=True)
 def _perceptron(c, name):
     n, sizes = c.side(), [c.integer(1, 3) for _ in range(c.integer(2, 4))]
-    slopes = tuple(c.pick([0.0, 0.2, 1.0]) for _ in sizes[1:])
+    squashed = c.flag()
+    slopes = tuple(c.pick([0.0, 0.2, 1.0]) for _ in sizes[1 + squashed :]) + (1.0,) * squashed
     while True:
         operands = [c.smooth((n, sizes[0]))]
         for into, out in itertools.pairwise(sizes):
@@ -61,9 +62,9 @@ def _perceptron(c, name):
 
     def public(*inputs):
         x, *rest = case.arguments(*inputs)
-        return ops.perceptron(x, rest[::2], rest[1::2], slopes)
+        return ops.perceptron(x, rest[::2], rest[1::2], slopes, squashed)
 
-    case = Case(name, operands, {"slopes": slopes}, public)
+    case = Case(name, operands, {"slopes": slopes, "squashed": squashed}, public)
     return case
 
 

@@ -57,7 +57,9 @@ def another(name, value):
         return Tensor(np.ones_like(value._data))
     if isinstance(value, np.ndarray):
         return np.ones_like(value) if value.dtype.kind == "f" else np.zeros_like(value)
-    if isinstance(value, bool | str | np.dtype | slice) or value is None or name == "index":
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, str | np.dtype | slice) or value is None or name == "index":
         return None
     if isinstance(value, int):
         return value + 1

@@ -76,7 +76,7 @@ def chains(monkeypatch, d_steps):
     counted(
         monkeypatch,
         "perceptron_grad",
-        lambda _, gy, x, outputs, weights, slopes, asked: (weights[0].shape[1], *asked),
+        lambda _, gy, x, outputs, weights, slopes, asked, squashed: (weights[0].shape[1], *asked),
         found,
     )
     made.step()
