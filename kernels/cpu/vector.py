@@ -137,41 +137,18 @@ def keep(typingctx, array):
     return types.void(array), generate
 
 
-@intrinsic
-def floats(typingctx, place):
-    """The pointer to float32 at an address, for `numba.carray`."""
+def _numbers(kind):
+    """An intrinsic: the pointer to numbers of a type at an address, for `numba.carray`."""
 
-    def generate(context, builder, signature, args):
-        return pointer(builder, args[0])
+    @intrinsic
+    def at(typingctx, place):
+        def generate(context, builder, signature, args):
+            return builder.inttoptr(args[0], context.get_data_type(kind).as_pointer())
 
-    return types.CPointer(types.float32)(types.int64), generate
+        return types.CPointer(kind)(types.int64), generate
 
-
-@intrinsic
-def doubles(typingctx, place):
-    """The pointer to float64 at an address, for `numba.carray`."""
-
-    def generate(context, builder, signature, args):
-        return builder.inttoptr(args[0], ir.DoubleType().as_pointer())
-
-    return types.CPointer(types.float64)(types.int64), generate
+    return at
 
 
-@intrinsic
-def integers(typingctx, place):
-    """The pointer to int64 at an address, for `numba.carray`."""
-
-    def generate(context, builder, signature, args):
-        return builder.inttoptr(args[0], INT.as_pointer())
-
-    return types.CPointer(types.int64)(types.int64), generate
-
-
-@intrinsic
-def words(typingctx, place):
-    """The pointer to uint32 at an address, for `numba.carray`."""
-
-    def generate(context, builder, signature, args):
-        return builder.inttoptr(args[0], ir.IntType(32).as_pointer())
-
-    return types.CPointer(types.uint32)(types.int64), generate
+integers, floats, doubles = (_numbers(kind) for kind in (types.int64, types.float32, types.float64))
+words = _numbers(types.uint32)
