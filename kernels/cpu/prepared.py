@@ -10,50 +10,65 @@ with a copy, a tenth of the time of transforming them, so nobody has to tell whe
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from functools import cache
 
 import numpy as np
+from numba.np.numpy_support import carray
 
-from .jit import jit
-from .pool import run_blocks
+from .jit import entry
+from .memory import fresh, location
+from .team import arguments, even, run_parts
+from .vector import floats, integers
 
 PLACES = 2  # results for one key: G and D may have layers of one shape
 KEPT = 1 << 28  # bytes of results
-BLOCK = 1 << 15  # words compared in one go
+PART = 1 << 16  # numbers compared in one go
 
 _lock = threading.Lock()
 # (key, number) -> the bits of the weights, the result; what was used last at the end.
 _known: OrderedDict[tuple[Hashable, int], tuple[np.ndarray, np.ndarray]] = OrderedDict()
 
 
-@jit
-def _differ(a, b):
-    """A number other than 0 if any of a's bits is not b's; a stop at the first would keep it from vectors."""
-    differing = 0
-    for i in range(a.size):
-        differing |= a[i] ^ b[i]
-    return differing
+ONE, OTHER, COUNT, STEP, FOUND = range(5)  # what a part of the work is told
+
+
+def _differ(number, place):
+    """Whether any of a part's bits differ; a stop at the first that does would keep it from vectors."""
+    words = arguments(place)
+    found = carray(integers(words[FOUND]), (1,))
+    if found[0]:
+        return
+    begin = number * words[STEP]
+    size = min(words[STEP], words[COUNT] - begin)
+    one = carray(floats(words[ONE] + 4 * begin), (size,)).view(np.int32)  # so that NaN equals itself
+    other = carray(floats(words[OTHER] + 4 * begin), (size,)).view(np.int32)
+    differing = np.int32(0)
+    for i in range(one.size):
+        differing |= one[i] ^ other[i]
+    if differing:
+        found[0] = 1
+
+
+@cache
+def _entry():
+    return entry(_differ)
 
 
 def _same(a, b):
-    """Whether two arrays of as many whole numbers are equal."""
-    found = []
-
-    def task(start, stop):
-        if not found and _differ(a[start:stop], b[start:stop]):
-            found.append(start)
-
-    run_blocks(task, a.size, BLOCK)
-    return not found
+    """Whether two float32 arrays of one size have the same bits."""
+    found = np.zeros(1, np.int64)
+    step = even(a.size, PART)
+    run_parts(_entry(), [location(a), location(b), a.size, step, location(found)], -(-a.size // step))
+    return not found[0]
 
 
 def prepared(key: Hashable, weight: np.ndarray, compute: Callable[[], np.ndarray]) -> np.ndarray:
     """compute(), or what it returned for weights of the same bits under this key. Not to be written to."""
     values = np.ascontiguousarray(weight).reshape(-1)
-    bits = values.view(np.int64 if values.nbytes % 8 == 0 else np.int32)  # so that NaN equals itself
     with _lock:
         for place in [place for place in _known if place[0] == key]:
             copy, result = _known[place]
-            if _same(copy, bits):
+            if _same(copy, values):
                 _known.move_to_end(place)
                 return result
         used = [place for place in _known if place[0] == key]
@@ -61,8 +76,10 @@ def prepared(key: Hashable, weight: np.ndarray, compute: Callable[[], np.ndarray
         _known.pop(place, None)
         copy = result = None  # their memory is the new result's
     result = compute()
+    copy = fresh(values.shape, values.dtype)
+    np.copyto(copy, values)
     with _lock:
-        _known[place] = bits.copy(), result
+        _known[place] = copy, result
         while sum(kept.nbytes for _, kept in _known.values()) > KEPT:
             _known.popitem(last=False)
     return result
