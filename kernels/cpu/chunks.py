@@ -14,6 +14,7 @@ for each of its large convolutions forwards and to images; chunks take 6.4 to 6.
 
 from dataclasses import dataclass
 from functools import cache
+from math import gcd
 
 import numpy as np
 
@@ -26,8 +27,8 @@ from .transform import PLAIN, SHIFTED, STREAMED, perform, room_for
 from .vector import LINE, address, aligned, keep
 
 PAD = 16  # floats beyond a row, lest rows fall on each other in the cache
-NEAR = 640 << 10  # bytes of planes that stay in a second cache of 1 MB while weights pass through it
-LEAST = 6  # images, for as many rows of a tile
+NEAR = 832 << 10  # bytes of planes that stay in a second cache of 1 MB while weights pass through it
+TILE = 6  # rows of the product's tile
 
 
 @dataclass(frozen=True)
@@ -44,25 +45,26 @@ class Layout:
     n: int
 
     @property
-    def unit(self) -> int:
-        """Images that together have a whole number of pairs of rows, which the product's tiles take."""
-        return 1 if self.tiles % 2 == 0 else 2
+    def most(self) -> int:
+        """Images of a chunk, at most: as fit into NEAR, or at least a tile's rows."""
+        each = 4 * self.planes * self.tiles * max(self.k + PAD, self.n + PAD)
+        return max(NEAR // each, -(-TILE // self.tiles))
 
     @property
     def images(self) -> int:
-        """Images of a chunk, at most."""
-        each = 4 * self.planes * self.tiles * max(self.k + PAD, self.n + PAD)
-        return max(LEAST, NEAR // each) // self.unit * self.unit
+        """Images of every chunk but a thread's last, if possible with rows for whole tiles."""
+        unit = TILE // gcd(TILE, self.tiles)
+        return self.most // unit * unit or self.most
 
     @property
     def before(self) -> int:
         """Floats from plane to plane before the product."""
-        return self.images * self.tiles * (self.k + PAD) + PAD
+        return self.most * self.tiles * (self.k + PAD) + PAD
 
     @property
     def after(self) -> int:
         """And after it."""
-        return self.images * self.tiles * (self.n + PAD) + PAD
+        return self.most * self.tiles * (self.n + PAD) + PAD
 
     @property
     def begin(self) -> int:
@@ -85,15 +87,17 @@ class Layout:
 
 # What a part of the work is told.
 FIRST, LAST, X, X_STEP, X_CHANNELS, Y, Y_STEP, Y_CHANNELS, SHIFT, KIND = range(10)
-IMAGES, PARTS, UNIT, PLANES, TILES, K, N, BEFORE, AFTER, BEGIN, SIZE, PANELS, PANELS_PLANE = range(10, 23)
+IMAGES, SHARES, CHUNKS, CHUNK, PLANES, TILES, K, N = range(10, 18)
+BEFORE, AFTER, BEGIN, SIZE, PANELS, PANELS_PLANE = range(18, 24)
 
 
 def _chunk(number, place):
-    """The images of chunk `number`."""
+    """One chunk of a thread's share of the images."""
     words = arguments(place)
-    units = (words[IMAGES] + words[UNIT] - 1) // words[UNIT]
-    begin = units * number // words[PARTS] * words[UNIT]
-    count = min(words[IMAGES], units * (number + 1) // words[PARTS] * words[UNIT]) - begin
+    share, chunk = number // words[CHUNKS], number % words[CHUNKS]
+    begin = words[IMAGES] * share // words[SHARES] + chunk * words[CHUNK]
+    end = words[IMAGES] * (share + 1) // words[SHARES]
+    count = words[CHUNK] if chunk < words[CHUNKS] - 1 else end - begin
     spare = np.empty(words[SIZE] + LINE // 4, np.float32)
     values, values_back = room_for(words[FIRST]), room_for(words[LAST])
     room = aligned(address(spare))
@@ -129,10 +133,10 @@ def _entry():
 
 def convolve(first, last, x, panels, y, shift, layout):
     """y = last(first(x)[p] b[p]) + shift, for images x and y; b[p] in panels."""
-    threads = thread_count()
-    parts = -(-len(x) // (layout.images * threads)) * threads  # as many for each thread
+    shares = thread_count()
+    chunks = 1 + max(0, -(-(-(-len(x) // shares) - layout.most) // layout.images))
     words = [location(first.words), location(last.words), location(x), x[0].size, x.shape[-1]]
     words += [location(y), y[0].size, y.shape[-1], location(shift), STREAMED if streams(y) else SHIFTED]
-    words += [len(x), parts, layout.unit, layout.planes, layout.tiles, layout.k, layout.n]
+    words += [len(x), shares, chunks, layout.images, layout.planes, layout.tiles, layout.k, layout.n]
     words += [layout.before, layout.after, layout.begin, layout.size, location(panels), panels[0].size]
-    run_parts(_entry(), words, parts)
+    run_parts(_entry(), words, shares * chunks)
