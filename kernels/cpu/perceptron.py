@@ -236,8 +236,9 @@ class _Plan:
     sizes: (out, into) of each layer. step: rows to a part, or 0 for each layer by columns. layout: the table
     without its addresses; panels and gradients begin so many bytes from where the room of `floats` floats
     does. gradients: the same in floats. packs: (layer, first column, last column) of each part of the
-    packing, or of a layer; units: of the weights' gradients; room: floats that each one's panels take.
-    small: whether every weight is small enough to be computed with here.
+    packing, or of a layer; inner: without the first layer, whose panels only gx needs; units: of the
+    weights' gradients; room: floats that each one's panels take. small: whether every weight is small
+    enough to be computed with here.
     """
 
     def __init__(
@@ -276,6 +277,7 @@ class _Plan:
             width = max(1, min(PACK // (k * WIDE), -(-n // (2 * WIDE)))) * WIDE
             packs += [(i, left, min(n, left + width)) for left in range(0, n, width)]
         self.packs = np.array(packs, np.int64)
+        self.inner = self.packs[self.packs[:, 0] > 0]
         units, widest = [], 0
         for i, (out, into) in enumerate(sizes):
             width = max(1, round(PART / (rows * out * WIDE))) * WIDE
@@ -352,7 +354,7 @@ def perceptron_grad(gy, x, outputs, weights, slopes, wanted, squashed=False):
         places[-len(weights) :] = 0
     parts = max(plan.parts, len(units))
     with team().crew(parts) as (board, helpers):
-        step, packs, room = plan.step, plan.packs, plan.room
+        step, packs, room = plan.step, plan.packs if wanted[0] else plan.inner, plan.room
         _down(
             plan.layout, plan.slopes, squashed, places, n, step, packs, units, room, functions, board, helpers
         )
