@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 
 from .jit import jit
-from .vector import INT, LANES, address, intrinsic, pointer
+from .vector import INT, LANES, address, intrinsic, keep, pointer
 
 LOW = 0xFFFFFFFF
 BLOCKS = LANES  # two vectors: with one, its blocks' rounds wait for each other
@@ -73,8 +73,9 @@ def fill_words(out, first, stream):
     whole = out.size // (4 * BLOCKS) * BLOCKS
     _blocks(address(out), whole, first, k0, k1, c2, c3)
     rest = out[4 * whole :]
+    last = np.empty(4 * BLOCKS if rest.size else 0, np.uint32)
     if rest.size:
-        last = np.empty(4 * BLOCKS, np.uint32)
         _blocks(address(last), BLOCKS, first + np.uint64(whole), k0, k1, c2, c3)
         for i in range(rest.size):
             rest[i] = last[i]
+    keep(last)
