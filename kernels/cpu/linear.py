@@ -2,9 +2,10 @@
 
 In microseconds for m k n = 256 128 128: OpenBLAS 118 on one thread, and no faster on a pool that must be
 woken; our product 114 on one thread, with the bias added as it goes, and 65 on two. 128 784 128: 350, 331 and
-180. Outer products, 256 1 128: 63 and 17. Where B does not fit the second cache, a part's columns of it do,
-and BLAS on as many threads is behind there too: 128 100 12544 (the first layer of a DCGAN) 2530 and 2020,
-128 1024 512: 1020 and 840, 2 512 2048: 380 and 150, 1024 1024 1024: 13.7 and 13.2 ms.
+180. Outer products, 256 1 128: 63 and 17; with wide rows, each written in one go, 256 1 512: by tiles 58, and
+12, 128 1 6272: 91 and 60. Where B does not fit the second cache, a part's columns of it do, and BLAS on as
+many threads is behind there too: 128 100 12544 (the first layer of a DCGAN) 2530 and 2020, 128 1024 512: 1020
+and 840, 2 512 2048: 380 and 150, 1024 1024 1024: 13.7 and 13.2 ms.
 
 A single row or column reads one matrix once and needs no tiles: rows in memory order, times a vector, are
 sums (128 128 1: 12.5 by BLAS, which must be kept to one thread, and 8.5 here; 128 6272 1: 72 and 70), and a
@@ -28,7 +29,7 @@ from .gemm import NO, WIDE, pack, panels_shape, product
 from .jit import entry, fusing, jit, summing
 from .memory import fresh, location, scratch
 from .pool import run, single_threaded_blas
-from .team import arguments, run_parts, share, team
+from .team import arguments, even, run_parts, share, team
 from .vector import LANES, address, floats
 
 # Multiply-adds worth a thread's while: waking one takes as long as two million of them.
@@ -39,6 +40,7 @@ LEAST = 1 << 16  # and to one of two, of which half the time is calling a helper
 MOST_PARTS = 8
 DEEP = 4  # times as many numbers in a sum as there are rows or columns
 NUMBERS = 1 << 15  # of a matrix to a part of its product with a vector
+LONG = 256  # numbers of a row of an outer product
 FEW = 4  # parts at most of a vector times rows
 
 
@@ -100,6 +102,11 @@ def _part(number, place):
 @cache
 def _entries():
     return entry(_part), entry(_rows_part), entry(_columns_part)
+
+
+@cache
+def _outer_entry():
+    return entry(_outer_part)
 
 
 @jit
@@ -203,6 +210,32 @@ def _vector_times(v, rows, out):
     run_parts(_entries()[2], (location(rows), location(v), location(out), n, k, step), -(-n // step))
 
 
+@fusing
+def _scale(row, number, out):
+    """out = number · row + 0, as the tiles begin their sums: never −0."""
+    zero = np.float32(0)
+    for j in range(out.size):
+        out[j] = number * row[j] + zero
+
+
+def _outer_part(number, place):
+    """Rows number · step ... of a column times a row."""
+    words = arguments(place)
+    m, n, step = words[3], words[4], words[5]
+    column, row = carray(floats(words[0]), (m,)), carray(floats(words[1]), (n,))
+    for i in range(number * step, min(m, (number + 1) * step)):
+        _scale(row, column[i], carray(floats(words[2] + 4 * i * n), (n,)))
+
+
+def _outer(column, row, out):
+    """out = column row, by whole rows: tiles would write six of them by turns, a line of each."""
+    m, n = out.shape
+    column, row = np.ascontiguousarray(column), np.ascontiguousarray(row)
+    step = even(m, max(1, NUMBERS // n))
+    words = location(column), location(row), location(out), m, n, step
+    run_parts(_outer_entry(), words, -(-m // step))
+
+
 NO_BIAS = np.empty(0, np.float32)
 NO_SUMS = np.empty((0, 0, 0), np.float32)
 
@@ -223,6 +256,9 @@ def _product(a, b, bias=None, summed=False):
     out = fresh((m, n), a.dtype)
     single = min(m, n) == 1 and k > 1
     ours = a.dtype == np.float32 and min(m, n, k) > 0
+    if ours and k == 1 and bias is None and n >= LONG:
+        _outer(a, b, out)
+        return out
     way = plan(m, k, n, summed) if ours and not single else None
     if way is None:
         rows, vector = (a, b) if n == 1 else (b.T, a)

@@ -40,6 +40,8 @@ ORDERS = st.sampled_from(["C", "T", "strided"])
 @example(300, 700, 400, "C", "strided", False, 3)
 @example(16, 12544, 100, "C", "C", True, 4)  # cut by depth
 @example(7, 30_001, 13, "T", "T", True, 5)
+@example(70, 1, 6272, "strided", "strided", False, 6)  # an outer product of wide rows
+@example(1, 1, 300, "C", "T", False, 7)
 def test_every_form_agrees_with_float64(m, k, n, a_order, b_order, biased, seed):
     rng = np.random.default_rng(seed)
     a, b = matrix(rng, m, k, a_order), matrix(rng, k, n, b_order)
@@ -74,6 +76,15 @@ def test_the_same_bits_from_any_team(m, k, n, monkeypatch):
         results += [linear._product(a, b, bias) for _ in range(20)]
     for other in results[1:]:
         np.testing.assert_array_equal(results[0], other)
+
+
+def test_wide_rows_of_an_outer_product_have_the_bits_of_tiles():
+    column, row = (
+        np.random.default_rng(0).standard_normal(shape, np.float32) for shape in ((31, 1), (1, 700))
+    )
+    column[3], row[0, ::5] = 0, -0.0
+    wide, tiles = linear._product(column, row), linear._product(column, row[:, :40])
+    np.testing.assert_array_equal(wide[:, :40].view(np.int32), tiles.view(np.int32))
 
 
 @pytest.mark.parametrize("rows", [2, 5, 16, 33, 64, 200])
