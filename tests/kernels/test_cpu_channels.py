@@ -34,7 +34,7 @@ def assert_near(results, wanted, tolerance=1e-5):
         assert np.abs(result - exact).max() <= tolerance * np.abs(exact).max()
 
 
-@pytest.mark.parametrize("shape", MATRICES)
+@pytest.mark.parametrize("shape", [*MATRICES, (128, 3, 32, 32), (2, 1, 70, 70), (3, 100, 7, 12)])
 def test_channel_sum_of_many_blocks(shape):
     x = images(shape)
     sums = both_ways(kernels.channel_sum, x)
