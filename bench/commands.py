@@ -104,6 +104,7 @@ def profile(
     /,
     *,
     device: str = "cpu",
+    against: Names = None,
     batch: int | None = None,
     threads: int | None = None,
     seconds: float = 3.0,
@@ -117,18 +118,21 @@ def profile(
         mlp, dcgan_mnist, dcgan_cifar10, mixture.
     device:
         cpu, cuda, cuda:1.
+    against:
+        torch, torch.compile: their whole step, in turns with ours.
     batch:
         Examples, in place of the recipe's own.
     threads:
-        Of the CPU kernels and BLAS; by default one for each processor.
+        Of the CPU kernels, BLAS and PyTorch; by default one for each processor.
     seconds:
-        For all steps together.
+        For the steps of each column.
     json:
         Write the results to this file, for compare and plot.
     """
     from rawgan.bench import profile as bench
 
-    _measure(lambda: bench.run(recipe, device, batch, seconds), threads, batch, seconds, json)
+    rivals = against or ()
+    _measure(lambda: bench.run(recipe, device, batch, seconds, rivals), threads, batch, seconds, json)
 
 
 @app.command
@@ -343,7 +347,7 @@ def compare(a: Path, b: Path, /) -> None:
 
 @app.command
 def plot(results: Path, /, *, out: Path | None = None) -> None:
-    """Draw a result as PNG: roofline and bars, or curves of growth.
+    """Draw a result as PNG: roofline, bars, curves of growth, a step's anatomy.
 
     Parameters
     ----------

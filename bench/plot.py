@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from rawgan.bench import paper, roofline
+from rawgan.bench.profile import LEAST, PYTHON, STEP
 from rawgan.bench.tables import duration
 from rawgan.kernels.errors import DataError
 
 Document = dict[str, Any]
 RIVALS = {"torch": ("PyTorch\neager", paper.RIVAL), "torch.compile": ("PyTorch\ncompiled", paper.COMPILED)}
+SEEN = 0.02  # of the kernels' time: less is not named in a step's anatomy
 AXES = {"batch": "batch", "width": "channels, times the recipe's", "size": "height and width of the pictures"}
 
 
@@ -124,15 +126,52 @@ def _curve(axes: Any, rows: list[dict[str, Any]], side: str, colour: str) -> Non
     axes.plot(*zip(*own, strict=True), "o", color=colour, markersize=8, zorder=4) if own else None
 
 
+def anatomy(document: Document) -> Any:
+    """A step as a bar of its kernels and Python, the same with every kernel at its roof, and the rivals'."""
+    main = document["main"]
+    of_main = {r["name"]: r["times"][main]["median_ms"] for r in document["rows"] if main in r["times"]}
+    if not of_main.keys() >= {PYTHON, STEP, LEAST}:
+        return None
+    python, least = of_main.pop(PYTHON), of_main.pop(LEAST)
+    whole = next(r["times"] for r in document["rows"] if r["name"] == STEP)
+    of_main.pop(STEP)
+    slow = {name: ms for name, ms in of_main.items() if ms >= SEEN * sum(of_main.values())}
+    rest = sum(of_main.values()) - sum(slow.values())
+    bars = {"as it is": [*slow.items(), ("others", rest), ("Python", python)]}
+    bars["every kernel\nat its roof"] = [("kernels", least), ("Python", python)]
+    bars |= {RIVALS[side][0]: [("", whole[side]["median_ms"])] for side in RIVALS if side in whole}
+    figure = paper.figure(8.5, 1.3 + 0.62 * len(bars))
+    axes = figure.add_subplot(xlabel="milliseconds a step")
+    widest = max(sum(ms for _, ms in parts) for parts in bars.values())
+    rivals = dict(RIVALS.values())
+    for place, (label, parts) in enumerate(bars.items()):
+        left = 0.0
+        for number, (name, ms) in enumerate(parts):
+            colour = rivals.get(label, paper.INK if name == "Python" else paper.OWN)
+            shade = {"color": colour, "alpha": 1 if number % 2 == 0 or colour != paper.OWN else 0.75}
+            axes.barh(place, ms, left=left, height=0.62, zorder=2, **shade)
+            if ms > 0.011 * widest * len(name):
+                axes.text(left + ms / 2, place, name, color="white", fontsize=8, ha="center", va="center")
+            left += ms
+        paper.beside(axes, duration(left), (left, place), (4, 0), va="center", fontsize=9)
+    axes.set_yticks(range(len(bars)), list(bars))
+    axes.set_xlim(0, 1.12 * widest)
+    axes.invert_yaxis()
+    settings = document.get("settings")
+    recipe = f"{settings.get('recipe')}: " if isinstance(settings, dict) else ""
+    axes.set_title(recipe.replace("$", r"\$") + paper.machine(document), loc="left", fontsize=9)
+    paper.plain(axes, "x")
+    return figure
+
+
 def one_bar_a_row(document: Document) -> Any:
-    """A bar an operation of the tape, or a kernel of a step."""
+    """A bar an operation of the tape."""
     main = document["main"]
     rows = [r for r in document["rows"] if main in r["times"]]
     if not rows:
         return None
     figure = paper.figure(7.5, 1.1 + 0.4 * len(rows))
-    what = {"tape": "for one operation on 8 numbers", "profile": "in one step, all calls together"}
-    axes = figure.add_subplot(xlabel=f"microseconds {what[document['what']]}")
+    axes = figure.add_subplot(xlabel="microseconds for one operation on 8 numbers")
     values = [1e3 * r["times"][main]["median_ms"] for r in rows]
     axes.barh(range(len(rows)), values, color=paper.OWN, height=0.6, zorder=2)
     for place, value in enumerate(values):
@@ -199,7 +238,7 @@ PICTURES: dict[str, dict[str, Callable[[Document], Any]]] = {
     "kernels": {"roofline": roofline.roofline, "bars": roofline.bars},
     "train-step": {"bars": step_bars},
     "growth": {"curves": growth},
-    "profile": {"bars": one_bar_a_row},
+    "profile": {"anatomy": anatomy},
     "tape": {"bars": one_bar_a_row},
     "norms": {"curves": norms},
     "gradients": {},

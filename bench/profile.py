@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from unittest import mock
 
@@ -21,8 +21,17 @@ from rawgan.kernels.errors import ConfigError
 PYTHON, STEP, LEAST = "Python and the tape", "the whole step", "kernels at their roofs"
 
 
-def run(recipe: str, device: str = "cpu", batch: int | None = None, seconds: float = 3.0) -> dict[str, Any]:
-    """The document of one recipe's step: a row for each kernel, for all its calls in a step together."""
+def run(
+    recipe: str,
+    device: str = "cpu",
+    batch: int | None = None,
+    seconds: float = 3.0,
+    against: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The document of one recipe's step: a row for each kernel, for all its calls in a step together.
+
+    against: of "torch" and "torch.compile", whose whole step is timed in turns with ours.
+    """
     (column,) = find([device])
     if column.missing:
         raise ConfigError(f"bench: nothing to time: {device}: {column.missing}")
@@ -43,11 +52,25 @@ def run(recipe: str, device: str = "cpu", batch: int | None = None, seconds: flo
         least += sum(max(f / roof["gflops"], b / roof["gbytes"]) for f, b in work[name]) / 1e9
         calls = f"{len(work[name])} call{'s' if len(work[name]) > 1 else ''}"
         rows.append(_row(name, calls, {column.name: times[name] | share}, flops, moved))
-    rows += [_row(name, "", {column.name: times[name]}) for name in (PYTHON, STEP)]
+    sides, missing = [], {}
+    if against and (why := document.why_no_torch(column.device)):
+        missing = dict.fromkeys(against, why)
+    whole = {column.name: timing.Call(step, column.wait())}
+    for side in against if not missing else ():
+        try:
+            rival = steps.trainer(recipe, batch, device=column.device)
+            whole[side] = steps.rival_step(rival, side == "torch.compile")
+            sides.append(side)
+        except Exception as error:  # torch.compile wants a C++ compiler, and fails in many ways
+            missing[side] = document.words(error)
+    steps_taken = {column.name: times[STEP]}
+    if sides:
+        steps_taken = {name: timing.summary(t) for name, t in timing.alternate(whole, seconds).items()}
+    rows += [_row(PYTHON, "", {column.name: times[PYTHON]}), _row(STEP, "", steps_taken)]
     rows.append(_row(LEAST, "", {column.name: timing.summary([least])}))
-    settings = {"recipe": recipe, "batch": batch, "seconds": seconds}
-    more = {"roofs": {column.name: roof}, "settings": settings}
-    return document.make("profile", rows, [column.name], column.name, **more)
+    settings = {"recipe": recipe, "batch": batch, "seconds": seconds, **document.of_torch(sides)}
+    more = {"roofs": {column.name: roof}, "settings": settings, "missing": missing}
+    return document.make("profile", rows, [column.name, *against], column.name, **more)
 
 
 def _row(name: str, case: str, times: dict, flops: float = 0.0, moved: float = 0.0) -> dict[str, Any]:

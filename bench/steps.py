@@ -69,7 +69,7 @@ def run(
         calls[f"{main.name} train"] = training(ours, main)
         for side in sides:
             try:
-                calls[side] = _torch(trainer(name, batch, device=rival), side == "torch.compile")
+                calls[side] = rival_step(trainer(name, batch, device=rival), side == "torch.compile")
             except Exception as error:  # torch.compile wants a C++ compiler, and fails in many ways
                 blank[side] = document.words(error)
         flops = direct(ours)
@@ -106,7 +106,7 @@ def training(ours: Trainer, column: Column) -> timing.Call:
     return timing.Call(steps, column.wait(), together)
 
 
-def _torch(ours: Trainer, compiled: bool) -> timing.Call:
+def rival_step(ours: Trainer, compiled: bool) -> timing.Call:
     """PyTorch's step, which has run: what cannot be compiled fails here."""
     from rawgan.bench import twins
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import rawgan.bench
-from rawgan.bench import compare, document, plot, tables
+from rawgan.bench import compare, document, plot, profile, tables
 from rawgan.kernels.errors import CheckpointError, DataError
 
 KERNELS = made(
@@ -58,7 +58,16 @@ GROWTH = made(
     missing={"torch": "not installed"},
 )
 TAPE = made([row("x * y", "8 numbers", part="operation", cpu=0.004)], "tape", ("cpu",))
-PROFILE = made([row("adam", "2 calls", part="step", cpu=0.4)], "profile", ("cpu",))
+PROFILE = made(
+    [
+        row("adam", "2 calls", part="step", cpu=0.4),
+        row(profile.PYTHON, "", part="step", cpu=0.1),
+        row(profile.STEP, "", part="step", cpu=0.5, torch=1.0),
+        row(profile.LEAST, "", part="step", cpu=0.3),
+    ],
+    "profile",
+    ("cpu", "torch"),
+)
 GRADIENTS = made([row("D.0.weight", "3×4", "gradient") | {"differences": {"cuda": 1e-6}}], "gradients")
 RING = made(
     [

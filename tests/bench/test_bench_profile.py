@@ -3,7 +3,7 @@
 import pytest
 
 from rawgan import kernels
-from rawgan.bench import profile, steps, tables
+from rawgan.bench import document, plot, profile, steps, tables, timing
 from rawgan.kernels.errors import ConfigError
 
 
@@ -51,3 +51,20 @@ def test_wrong_names_are_refused():
         profile.run("ml")
     with pytest.raises(ConfigError, match="no device 'gpu'"):
         profile.run("mlp", "gpu")
+
+
+def test_a_rivals_step_stands_beside_it(monkeypatch):
+    monkeypatch.setattr(steps, "rival_step", lambda ours, compiled: timing.Call(lambda: None))
+    monkeypatch.setattr(document, "why_no_torch", lambda device: None)
+    monkeypatch.setattr(document, "of_torch", lambda sides: {})
+    found = profile.run("mixture", batch=8, seconds=1e-3, against=["torch"])
+    whole = next(row for row in found["rows"] if row["name"] == profile.STEP)
+    assert whole["times"].keys() == {"cpu", "torch"}
+    assert plot.anatomy(found).axes[0].get_yticklabels()[-1].get_text() == plot.RIVALS["torch"][0]
+
+
+def test_a_rival_that_is_not_there_is_a_word_why(monkeypatch):
+    monkeypatch.setattr(document, "why_no_torch", lambda device: "not installed")
+    found = profile.run("mixture", batch=8, seconds=1e-3, against=["torch"])
+    assert found["missing"] == {"torch": "not installed"}
+    assert plot.anatomy(found) is not None
