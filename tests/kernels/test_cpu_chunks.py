@@ -9,6 +9,8 @@ from rawgan.kernels.cpu import chunks
 from rawgan.kernels.cpu.bilinear import algorithm
 from rawgan.kernels.cpu.chunks import PAD, TILE, Layout
 from rawgan.kernels.cpu.fast import Fast, Shape
+from rawgan.kernels.cpu.transform import BLOCK
+from rawgan.kernels.cpu.vector import LANES
 
 small = st.integers(1, 40)
 
@@ -45,12 +47,12 @@ def test_chunks_change_no_bit(images, image, plane, kernel, stride, padding, mon
     rng = np.random.default_rng(images)
 
     def path(count):
-        shape = Shape(count, 32, 40, *((n, n) for n in (image, plane, kernel, stride, padding)))
+        shape = Shape(count, BLOCK, BLOCK + LANES, *((n, n) for n in (image, plane, kernel, stride, padding)))
         return Fast(shape, algorithm(shape.image, shape.plane, shape.kernel, shape.stride, shape.padding))
 
-    weight = rng.standard_normal((40, 32, kernel, kernel), np.float32)
-    x = rng.standard_normal((images, image, image, 32), np.float32)
-    y = rng.standard_normal((images, plane, plane, 40), np.float32)
+    weight = rng.standard_normal((BLOCK + LANES, BLOCK, kernel, kernel), np.float32)
+    x = rng.standard_normal((images, image, image, BLOCK), np.float32)
+    y = rng.standard_normal((images, plane, plane, BLOCK + LANES), np.float32)
     together = path(images)
     forwards, backwards = together.conv2d(x, weight, None), together.conv_transpose2d(y, weight, None)
     alone = path(1)
