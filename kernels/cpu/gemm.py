@@ -29,7 +29,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .jit import jit
+from .jit import inlined, jit
 from .vector import (
     INT,
     LANES,
@@ -128,13 +128,13 @@ def _copy(typingctx, source, target, count):
     return types.void(types.int64, types.int64, types.int64), generate
 
 
-@jit
+@inlined
 def tile_rows(rest):
     """Rows of the next tile where `rest` are left: 6, 4 or 1, for each kind is compiled; 8 is two fours."""
     return 6 if rest >= 10 or rest == 6 else 4 if rest >= 4 else 1
 
 
-@jit
+@inlined
 def _tile(rows, transposed, k, a, a_step, b, start, start_step, c, c_step, ahead):
     if transposed:
         if rows == 6:
@@ -151,7 +151,7 @@ def _tile(rows, transposed, k, a, a_step, b, start, start_step, c, c_step, ahead
         tile(1, 0, k, a, a_step, b, start, start_step, c, c_step, ahead)
 
 
-@jit
+@inlined
 def _block(a, a_step, transposed, b, start, start_step, b_step, c, c_step, size, ask):
     """One block of `product`: start is where the sums begin, the panels' first rows (step 0) or C itself.
 

@@ -37,6 +37,15 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
     return _compiled(njit, function, **OPTIONS, **options)
 
 
+def inlined(function: Callable[..., Any]) -> Any:
+    """As `jit`, for a function that one or two others call: it is compiled as a part of them alone.
+
+    A compiled function of its own costs 0.05 to 0.2 seconds at the first use: `mlp` compiled for 12.9 seconds
+    without this, and 11.8 with it, when both were timed.
+    """
+    return jit(function, inline="always")
+
+
 def fusing(function: Callable[..., Any]) -> Any:
     """As `jit`; a · b + c is one instruction, rounded once."""
     return jit(function, fastmath={"contract"})

@@ -11,7 +11,7 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from ..reference.loss import LEAST, LOWEST_LOG
-from .jit import entry, jit, summing
+from .jit import entry, inlined, jit, summing
 from .memory import location
 from .sigmoid import MOST, exp
 from .team import arguments, run_parts
@@ -20,7 +20,7 @@ from .vector import doubles, floats
 BLOCK = 1 << 13
 
 
-@jit
+@inlined
 def _bce(ps, ts, slopes, n):
     """The sum over a block, and its gradient over n."""
     one = ps.dtype.type(1)
@@ -84,7 +84,7 @@ def _bce_with_logits_32(xs, ts, slopes, n):
     return _total(terms)
 
 
-@jit
+@inlined
 def _block(number, place):
     """A part's BLOCK numbers, their targets, gradients and sum, and how many numbers all parts have.
 

@@ -24,7 +24,7 @@ from numba.np.numpy_support import carray
 
 from . import activation, linear, sigmoid
 from .gemm import NO, WIDE, YES, pack, product
-from .jit import entry, jit
+from .jit import entry, inlined, jit
 from .memory import addresses, fresh, scratch
 from .reduction import ROWS, channel_sum
 from .team import arguments, share, team
@@ -44,7 +44,7 @@ FEW = 3  # times as many weights as numbers that go through the layers: rows are
 NO_UNITS = np.empty((0, 3), np.int64)
 
 
-@jit
+@inlined
 def _table(place, layers):
     return carray(integers(place), (layers, FIELDS))
 
@@ -67,7 +67,7 @@ def _pack_columns(number, place):
         pack(weight[left:right, 0:into], YES, carray(floats(table[i, BIAS]), (biased,))[left:right], room)
 
 
-@jit
+@inlined
 def _one_unit(line, source, to, rows, into):
     """A layer of one unit: rows times a vector, as `linear` has it."""
     linear.rows_times(source, line[WEIGHT], to, rows, into)
@@ -177,7 +177,7 @@ def _pack_part(number, place):
 _address = cache(entry)  # each is compiled when it is first wanted
 
 
-@jit
+@inlined
 def _filled(layout, room, places, columns):
     """The table of a plan's layout, in `room`, with the addresses of all layers' arrays, column by column."""
     table = layout.copy()

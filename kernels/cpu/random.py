@@ -18,7 +18,7 @@ from numba import float64, types, uint64
 from numba.np.numpy_support import carray
 
 from .activation import PART, ZERO, bits, leaky_relu
-from .jit import entry, jit
+from .jit import entry, inlined
 from .layout import channels_first, channels_last
 from .memory import fresh_like, location, passes
 from .philox import LOW, fill_words
@@ -66,13 +66,13 @@ def _as_bits(typingctx, value):
     return uint64(float64), lambda context, builder, signature, args: builder.bitcast(args[0], ir.IntType(64))
 
 
-@jit
+@inlined
 def _exact(integer):
     """A uint64 below 2⁵² as float64. AVX2 has no instruction for it; 2⁵² + n has n for its lowest bits."""
     return _as_float(integer | np.uint64(0x4330000000000000)) - 4503599627370496.0
 
 
-@jit
+@inlined
 def _log(x):
     """ln x for x in (0, 1]: fdlibm's e_log.c, with x = 2ᵏ (1 + f), √½ < 1 + f < √2."""
     half = np.uint64(0x3FE6A09E667F3BCD)  # √½; what lies above it carries into the exponent
@@ -92,7 +92,7 @@ def _log(x):
     return k * 6.93147180369123816490e-01 - ((square - low) - f)
 
 
-@jit
+@inlined
 def _turn(u):
     """(cos 2πu, sin 2πu) for u in [0, 1): quarter turns off exactly, then fdlibm's k_cos.c and k_sin.c."""
     quarter = np.floor(4.0 * u + 0.5)
@@ -118,7 +118,7 @@ def _turn(u):
     return cosine, sine
 
 
-@jit
+@inlined
 def _units(words, units, narrow):
     """Numbers in [0, 1): 24 bits of a word each where `narrow`, else 53 of two; both are exact in float64."""
     if narrow:
@@ -131,7 +131,7 @@ def _units(words, units, narrow):
             units[i] = (high * 67108864.0 + low) * 2.0**-53
 
 
-@jit
+@inlined
 def _box_muller(units, unit, cosines, sines):
     """The pairs made of units[2i] + unit, which is in (0, 1], and units[2i + 1]."""
     for i in range(cosines.size):
@@ -141,7 +141,7 @@ def _box_muller(units, unit, cosines, sines):
         sines[i] = radius * sine
 
 
-@jit
+@inlined
 def _normals(out, start, stop, stream):
     share = out.itemsize // 4
     unit = 2.0**-24 if share == 1 else 2.0**-53
@@ -160,7 +160,7 @@ def _normals(out, start, stop, stream):
             part[part.size - 1] = cosines[pairs - 1]
 
 
-@jit
+@inlined
 def _uniforms(out, start, stop, stream):
     share = out.itemsize // 4
     words, units = np.empty(PIECE * share, np.uint32), np.empty(PIECE)
@@ -172,7 +172,7 @@ def _uniforms(out, start, stop, stream):
             part[i] = units[i]
 
 
-@jit
+@inlined
 def _halves(key, draw):
     """The stream of a key and a draw."""
     key, draw, low, half = np.uint64(key), np.uint64(draw), np.uint64(LOW), np.uint64(32)
@@ -201,7 +201,7 @@ def _drop_vector(typingctx, streamed, source, drawn, target, limit, share, slope
     return types.void(streamed, *[types.int64] * 3, *kinds), generate
 
 
-@jit
+@inlined
 def _drop(source, drawn, target, size, limit, share, slope, streamed):
     """As `_drop_vector`, for `size` numbers; streamed: past the caches, from where a line begins."""
     flat, whole = slope == 0, size // LANES * LANES
@@ -220,7 +220,7 @@ def _drop(source, drawn, target, size, limit, share, slope, streamed):
             ys[i] = value if ws[i] >= limit else -ZERO
 
 
-@jit
+@inlined
 def _how(place):
     """The threshold, the share that is kept, the slope, and whether results go past the caches."""
     words, numbers = arguments(place), carray(doubles(place), (SLOPE + 1,))
@@ -269,7 +269,7 @@ def philox_words(out, key, draw):
     return out
 
 
-@jit
+@inlined
 def _share(number, place):
     """A part's first number, the end of its numbers, and the stream; words are as `_fill` has them."""
     words = arguments(place)

@@ -38,7 +38,7 @@ from llvmlite import ir
 from numba import types
 from numba.np.numpy_support import carray
 
-from .jit import jit
+from .jit import inlined, jit
 from .threads import thread_count
 from .vector import INT, address, integers, intrinsic
 
@@ -107,7 +107,7 @@ _rest = _calling("llvm.x86.sse2.pause", _x86)  # some 10 to 40 ns
 _yield = _calling("sched_yield", _posix)  # lets any other thread go first that wants this processor
 
 
-@jit
+@inlined
 def _pause(looks):
     """Waits for a moment; after every 64 looks, at the pleasure of other threads."""
     if looks % 64 == 63:
@@ -134,13 +134,13 @@ def arguments(place):
     return carray(integers(place), (ROOM,))
 
 
-@jit
+@inlined
 def _left(board, member):
     """Where it stands how many parts are left of a thread's run."""
     return address(board) + 8 * (LEFT + APART * member)
 
 
-@jit
+@inlined
 def _begin(parts, member, members):
     """The first part of a thread's run, which ends before the next one's; low threads have longer ones."""
     return (parts * member + members - 1) // members

@@ -12,7 +12,7 @@ from math import inf, sqrt
 import numpy as np
 from numba.np.numpy_support import carray
 
-from .jit import entry, jit, summing
+from .jit import entry, inlined, jit, summing
 from .layout import flat
 from .memory import addresses, location
 from .team import arguments, share, team
@@ -91,7 +91,7 @@ def _rooted(ps, gs, vs, numbers):
 # arrays, the parts, the numbers, and how many arrays a list has.
 
 
-@jit
+@inlined
 def _piece(words, number, column):
     """Of the array in a column of part `number`'s row, the numbers from its first to its last."""
     i, start, stop = carray(integers(words[1]), (number + 1, 3))[number]
@@ -99,7 +99,7 @@ def _piece(words, number, column):
     return carray(floats(table[column, i] + 4 * start), (stop - start,))
 
 
-@jit
+@inlined
 def _numbers(words, count):
     return carray(floats(words[2]), (count,))
 
