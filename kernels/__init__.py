@@ -131,7 +131,7 @@ def info() -> dict[str, Any]:
     """What the CPU column runs on: Numba's version, threads, BLAS, instruction set.
 
     >>> sorted(info())
-    ['blas', 'compiled kernels', 'cpu', 'instructions', 'numba', 'simd', 'threads']
+    ['blas', 'compiled kernels', 'cpu', 'instructions', 'numba', 'second cache', 'simd', 'threads']
     """
     from .cpu.machine import info as describe
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from .gemm import NO, WIDE, product
 from .jit import entry
+from .machine import second_cache
 from .memory import location, streams
 from .team import arguments, run_parts
 from .threads import thread_count
@@ -27,7 +28,9 @@ from .transform import PLAIN, SHIFTED, STREAMED, perform, room_for
 from .vector import LINE, address, aligned, keep
 
 PAD = 16  # floats beyond a row, lest rows fall on each other in the cache
-NEAR = 832 << 10  # bytes of planes that stay in a second cache of 1 MB while weights pass through it
+NEAR = (
+    second_cache() * 13 // 16
+)  # bytes of planes that stay in the second cache while weights pass through it
 TILE = 6  # rows of the product's tile
 
 

@@ -1,4 +1,4 @@
-"""What this processor and this installation offer, for `rawgan info`."""
+"""What this processor and this installation offer, for `rawgan info` and for what is cut to its caches."""
 
 import platform
 from pathlib import Path
@@ -30,8 +30,20 @@ def info() -> dict[str, Any]:
         "cpu": f"{_model()} ({llvm.get_host_cpu_name()})",
         "instructions": ", ".join(name for name in wanted if features.get(name)),
         "simd": vector.SIMD,
+        "second cache": f"{second_cache() >> 10} KB",
         "compiled kernels": "kept on disk" if jit.cached else "made anew each time: no folder for them",
     }
+
+
+SECOND_CACHE = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
+
+
+def second_cache() -> int:
+    """Bytes of a processor's second cache; 1 MB where the system does not say."""
+    try:
+        return int(SECOND_CACHE.read_text().strip().removesuffix("K")) << 10
+    except (OSError, ValueError):
+        return 1 << 20
 
 
 def _model() -> str:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawgan.kernels.cpu import chunks
+from rawgan.kernels.cpu import chunks, machine
 from rawgan.kernels.cpu.bilinear import algorithm
 from rawgan.kernels.cpu.chunks import PAD, TILE, Layout
 from rawgan.kernels.cpu.fast import Fast, Shape
@@ -65,3 +65,11 @@ def test_chunks_change_no_bit(images, image, plane, kernel, stride, padding, mon
     other = path(images)
     np.testing.assert_array_equal(other.conv2d(x, weight, None), forwards)
     np.testing.assert_array_equal(other.conv_transpose2d(y, weight, None), backwards)
+
+
+@pytest.mark.parametrize(("text", "size"), [("2048K\n", 2 << 20), ("", 1 << 20), (None, 1 << 20)])
+def test_the_second_cache_as_the_system_has_it(text, size, monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "SECOND_CACHE", tmp_path / "size")
+    if text is not None:
+        (tmp_path / "size").write_text(text)
+    assert machine.second_cache() == size
