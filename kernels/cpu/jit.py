@@ -12,6 +12,7 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from numba import cfunc, njit, types
 
@@ -22,6 +23,7 @@ OPTIONS = {"nogil": True, "error_model": "numpy"}
 cached = True
 
 _sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+_PROCESS = uuid4().hex[:8]
 _EDITION = f"{SIMD}_{blake2b(_sources, digest_size=4).hexdigest()}"
 
 
@@ -34,7 +36,14 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
     Numba raises at once where neither the module's folder nor the user's cache folder can be written; there
     the function is compiled anew by each process.
     """
-    return _compiled(njit, function, **OPTIONS, **options)
+    made = _compiled(njit, function, **OPTIONS, **options)
+    file = getattr(made._cache, "_cache_file", None)
+    if hasattr(file, "_data_name_pattern"):
+        # Numba numbers the files of a function's versions for each kind of arguments. Of two processes that
+        # compile two of them at once both may take a number, and the list may keep the name of the one whose
+        # file the other has overwritten: from then on calls fail with "can't unbox array".
+        file._data_name_pattern = file._data_name_pattern.replace(".nbc", f".{_PROCESS}.nbc")
+    return made
 
 
 def inlined(function: Callable[..., Any]) -> Any:

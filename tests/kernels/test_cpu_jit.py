@@ -1,0 +1,40 @@
+"""What Numba keeps on disk."""
+
+import numba
+import numpy as np
+import pytest
+
+from rawgan.kernels.cpu import jit
+
+
+@pytest.fixture
+def process(monkeypatch, tmp_path):
+    """A function as a process of some name compiles it."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+
+    def make(name):
+        def double(x):
+            return x + x
+
+        monkeypatch.setattr(jit, "_PROCESS", name)
+        monkeypatch.setattr(jit, "_EDITION", "test")
+        return jit.jit(double)
+
+    return make
+
+
+def test_two_processes_at_once_write_no_file_twice(process):
+    """Each has read the list before the other wrote it; one writes its list last, the other its file."""
+    one, other = process("one")._cache._cache_file, process("other")._cache._cache_file
+    assert one._index_path == other._index_path
+    other._save_index({"other": other._data_name(1)})
+    one._save_index({"one": one._data_name(1)})
+    one._save_data(one._data_name(1), "of one")
+    other._save_data(other._data_name(1), "of the other")
+    assert one.load("one") == other.load("one") == "of one"
+
+
+def test_what_one_process_compiled_the_next_one_loads(process):
+    first, second = process("one"), process("other")
+    assert first(np.float32(1)) == second(np.float32(1)) == 2
+    assert sum(first.stats.cache_misses.values()) == sum(second.stats.cache_hits.values()) == 1
