@@ -151,11 +151,11 @@ def _walk(
             watch.node(node, gy)
         array = gy._data if create_graph else gy
         if type(array) is np.ndarray:
-            shares, fresh = _shares(node, gy, useful, create_graph)
+            shares = _shares(node, gy, useful, create_graph)
         else:  # a graph may cross from one device to another
             with arrays.beside(array):
-                shares, fresh = _shares(node, gy, useful, create_graph)
-        for i, share in shares:
+                shares = _shares(node, gy, useful, create_graph)
+        for i, share, fresh in shares:
             parent, given = node.parents[i], share
             if share.shape != parent.shape:  # undo broadcasting, here and nowhere else
                 share = OPS["sum_to"](share, shape=parent.shape)
@@ -208,17 +208,15 @@ def _leading_to(root: Any, targets: set) -> set:
     return useful
 
 
-def _shares(
-    node: Node, gy: Any, useful: set | None, create_graph: bool
-) -> tuple[list[tuple[int, Any]], bool]:
-    """(input number, gradient) for each input of a node whose gradient is wanted; whether they are new."""
+def _shares(node: Node, gy: Any, useful: set | None, create_graph: bool) -> list[tuple[int, Any, bool]]:
+    """(input number, gradient, whether its memory is new) for each input whose gradient is wanted."""
     op = node.op
     if useful is None:
         flags = [parent is not None for parent in node.parents]
     else:
         flags = [parent is not None and parent in useful for parent in node.parents]
     if True not in flags:
-        return [], False
+        return []
     for name, version, then, _ in node.versions:
         if version[0] != then:
             raise GradientError(
@@ -229,7 +227,7 @@ def _shares(
     fused = op.fused is not None and not create_graph
     if fused:
         results = op.fused.function(gy, flags, *[env[name] for name in op.fused.needs])
-        shares = [(i, share) for i, share in enumerate(results) if flags[i]]
+        shares = [(i, share, True) for i, share in enumerate(results) if flags[i]]
     else:
         if op.shared is not None:
             env = env | op.shared.function(*[env[name] for name in op.shared.needs])
@@ -240,8 +238,9 @@ def _shares(
             rule = op._rule(i)
             if op.variadic:
                 env = env | {"position": i}
-            shares.append((i, rule.function(gy, *[env[name] for name in rule.needs])))
-    return shares, fused
+            share = rule.function(gy, *[env[name] for name in rule.needs])
+            shares.append((i, share, rule.new and not create_graph))
+    return shares
 
 
 def _with_history(node: Node) -> dict[str, Any]:

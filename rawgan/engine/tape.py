@@ -40,6 +40,7 @@ class Rule(NamedTuple):
     function: Callable
     formula: str
     needs: tuple[str, ...]  # saved values, in the order of the function's arguments after gy
+    new: bool = False  # whether the result is an array of its own, which the sweep may keep and add to
 
 
 OPS: dict[str, Op] = {}
@@ -78,19 +79,20 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name}({', '.join(self.inputs)})>"
 
-    def rule(self, name: str, formula: str) -> Callable:
+    def rule(self, name: str, formula: str, new: bool = False) -> Callable:
         """Register the gradient rule of input `name`: f(gy, *what it needs) -> its gradient.
 
         A rule's argument names declare what the tape saves for it: an input, an attribute, the output
         ("y", or "z" where an input is called y), a kept value, "x_shape" (the shape of an input x), or
         a result of `share`. Of an operation on any number of inputs xs, "xs" is all of them, "shapes" their
-        shapes, and "position" says whose gradient is asked for.
+        shapes, and "position" says whose gradient is asked for. new: the result is always an array of its
+        own; it need not be copied.
         """
 
         def register(function: Callable) -> Callable:
             if name not in self.inputs:
                 raise TypeError(f"{self.name} has no input {name!r}")
-            self.rules[name] = Rule(function, formula, self._needs(function, 1))
+            self.rules[name] = Rule(function, formula, self._needs(function, 1), new)
             return function
 
         return register

@@ -65,7 +65,7 @@ def conv2d_x(gy, weight, x_shape, stride, padding):
     return _conv_transpose2d(gy, weight, None, stride=stride, padding=padding, output_padding=spare)
 
 
-@_conv2d.rule("weight", formula="w̄ = Σₙ x ⋆ ȳ")
+@_conv2d.rule("weight", formula="w̄ = Σₙ x ⋆ ȳ", new=True)
 def conv2d_weight(gy, x, weight_shape, stride, padding):
     return _conv2d_weight_grad(x, gy, kernel_size=weight_shape[2:], stride=stride, padding=padding)
 
@@ -104,7 +104,7 @@ def conv_transpose2d_x(gy, weight, stride, padding):
     return _conv2d(gy, weight, None, stride=stride, padding=padding)
 
 
-@_conv_transpose2d.rule("weight", formula="w̄ = Σₙ ȳ ⋆ x")
+@_conv_transpose2d.rule("weight", formula="w̄ = Σₙ ȳ ⋆ x", new=True)
 def conv_transpose2d_weight(gy, x, weight_shape, stride, padding):
     return _conv2d_weight_grad(gy, x, kernel_size=weight_shape[2:], stride=stride, padding=padding)
 

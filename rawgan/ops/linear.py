@@ -77,7 +77,7 @@ def dense_x(gy, weight):
     return _matmul(gy, weight)
 
 
-@_dense.rule("weight", formula="W̄ = ȳᵀ x")
+@_dense.rule("weight", formula="W̄ = ȳᵀ x", new=True)
 def dense_weight(gy, x):
     return _matmul(swapped(gy), x)
 
