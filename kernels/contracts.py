@@ -45,8 +45,8 @@ contract(
     "x (N, I₀), weights (I₁, I₀), (I₂, I₁), ..., biases (Iᵢ,) or None, slopes of as many leaky ReLUs (1 for "
     "none) -> (h₁, h₂, ...): hᵢ (N, Iᵢ) = leaky_relu(dense(hᵢ₋₁, Wᵢ, bᵢ), sᵢ), h₀ = x; the last of them "
     "through a sigmoid where `squashed`, and then its slope is 1.",
-    lambda x, weights, *rest: 2 * len(x) * sum(w.size for w in weights),
-    lambda x, weights, biases, *rest: (
+    lambda x, weights, biases, slopes, squashed=False: 2 * len(x) * sum(w.size for w in weights),
+    lambda x, weights, biases, slopes, squashed=False: (
         moved(x, *weights, *biases) + len(x) * sum(map(len, weights)) * x.itemsize
     ),
 )
@@ -56,10 +56,10 @@ contract(
     "gy x outputs weights slopes wanted squashed",
     "gy (N, I_last) and perceptron's x, outputs, weights, slopes, squashed; wanted: two flags -> (gx, if the "
     "first is set, then gW₁, gb₁, gW₂, gb₂, ..., if the second is).",
-    lambda gy, x, outputs, weights, slopes, wanted, *rest: (
+    lambda gy, x, outputs, weights, slopes, wanted, squashed=False: (
         2 * len(x) * ((1 + wanted[1]) * sum(w.size for w in weights) - (not wanted[0]) * weights[0].size)
     ),
-    lambda gy, x, outputs, weights, slopes, wanted, *rest: (
+    lambda gy, x, outputs, weights, slopes, wanted, squashed=False: (
         moved(gy, x, *outputs, *weights) + wanted[0] * x.nbytes + wanted[1] * moved(*weights)
     ),
 )
