@@ -37,7 +37,7 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
     the function is compiled anew by each process.
     """
     made = _compiled(njit, function, **OPTIONS, **options)
-    file = getattr(made._cache, "_cache_file", None)
+    file: Any = getattr(made._cache, "_cache_file", None)
     if hasattr(file, "_data_name_pattern"):
         # Numba numbers the files of a function's versions for each kind of arguments. Of two processes that
         # compile two of them at once both may take a number, and the list may keep the name of the one whose

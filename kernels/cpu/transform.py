@@ -315,5 +315,5 @@ def compiled(program: Program, sources: np.ndarray, targets: np.ndarray, column:
 def joined(several: Sequence[Steps]) -> Steps:
     """One after another, in the same room."""
     names = "runs", "coefficients", "places", "targets"
-    tables = (np.concatenate([getattr(steps, name) for steps in several]) for name in names)
-    return Steps(*tables, max(steps.size for steps in several))
+    tables = {name: np.concatenate([getattr(steps, name) for steps in several]) for name in names}
+    return Steps(**tables, size=max(steps.size for steps in several))
