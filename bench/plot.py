@@ -210,7 +210,8 @@ def norms(document: Document) -> Any:
     for place, name in enumerate(names):
         grid[0][place].set_title(name.replace("$", r"\$"), loc="left", fontsize=10)
         for axes, (curve, (_, along)) in zip(grid[:, place], NORMS.items(), strict=True):
-            drawn = [(r["case"], r["curves"][curve]) for r in rows if r["name"] == name]
+            own = [r for r in rows if r["name"] == name and curve in r["curves"]]
+            drawn = [(r["case"], r["curves"][curve]) for r in own]
             for (case, found), colour in zip(drawn, itertools.cycle(METHODS), strict=False):
                 _norm(axes, case, found, colour, points=along == LAYERS)
             axes.set(yscale="log", xlabel=along)

@@ -176,15 +176,15 @@ def table(found: dict[str, Any]) -> Any:
     for number, row in enumerate(found["rows"]):
         if number:
             out.add_section()
-        for place, side in enumerate(dict.fromkeys([*row["figures"], *row["times"]])):
-            kept, taken = row["figures"].get(side, {}), row["times"].get(side)
+        for place, side in enumerate(dict.fromkeys([*row.get("figures", {}), *row["times"]])):
+            kept, taken = row.get("figures", {}).get(side, {}), row["times"].get(side)
             cells = [_cell(kept.get(name, []), form) for name, (_, form) in MEASURES.items()]
             cells.append(tables.cell(row, side) if taken else "")
             cells.append(tables.duration(taken["median_ms"] * length) if taken and length else "")
             cells.append(tables.ratio(row, RIVAL, side, "{:.2f}×") if side != RIVAL else "")
             label = f"{row['name']}, {row['case']}" if not place else ""
             out.add_row(escape(label), escape(side), *cells)
-        if not row["figures"] and not row["times"]:
+        if not row.get("figures", {}) and not row["times"]:
             out.add_row(*map(escape, (f"{row['name']}, {row['case']}", "")))
     return out
 
@@ -218,7 +218,7 @@ def notes(found: dict[str, Any]) -> list[str]:
 def verdict(row: dict[str, Any]) -> list[str]:
     """Whether a row lands no more than two standard errors below PyTorch's mean, three times as fast."""
     lines = []
-    ours, theirs = (row["figures"].get(side, {}) for side in (OWN, RIVAL))
+    ours, theirs = (row.get("figures", {}).get(side, {}) for side in (OWN, RIVAL))
     for name, sign in BETTER.items():
         if not ours.get(name) or not theirs.get(name):
             continue
