@@ -272,7 +272,8 @@ class Flatten(Module):
     """(N, ...) to (N, everything else)."""
 
     def forward(self, x: Any) -> Any:
-        return ops.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+        shape = x.shape
+        return x if len(shape) == 2 else ops.reshape(x, (shape[0], math.prod(shape[1:])))
 
 
 class Reshape(Module):

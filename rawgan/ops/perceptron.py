@@ -69,6 +69,7 @@ def perceptron(x, weights, biases, slopes, squashed=False):
     for ReLU, 1 for none; squashed: whether a sigmoid follows the last, whose slope is then 1. The same as
     `leaky_relu(dense(...))` repeated, gradients included, but for the time.
     """
-    pairs = zip(weights, biases, strict=True)
-    inputs = [v for weight, bias in pairs for v in (as_input(weight), as_input(bias, True))]
-    return _perceptron(as_input(x), *inputs, slopes=tuple(slopes), squashed=bool(squashed))
+    inputs = [as_input(x)]
+    for weight, bias in zip(weights, biases, strict=True):
+        inputs += as_input(weight), as_input(bias, True)
+    return _perceptron(*inputs, slopes=tuple(slopes), squashed=bool(squashed))

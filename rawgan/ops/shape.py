@@ -16,6 +16,8 @@ from rawgan.ops.arithmetic import raw
 
 def as_input(x: Any, optional: bool = False) -> Any:
     """Numbers and lists become float32 arrays; what has a shape stays, and None where it is optional."""
+    if type(x) is Tensor:
+        return x
     if x is None and not optional:
         raise DTypeError("operations take arrays, tensors and numbers, got None")
     return x if x is None or hasattr(x, "shape") else tensor(x).data

@@ -131,6 +131,36 @@ def test_layers_run_by_themselves_where_somebody_looks(case, monkeypatch):
     assert looked == {"watched": ["dense", "relu", "dense"], "replaced": [(3, 4)]}.get(case, [])
 
 
+def test_what_is_changed_between_two_calls_counts(monkeypatch):
+    net = nn.Sequential(nn.Dense(4, 8), nn.LeakyReLU(0.3), nn.Dense(8, 3), nn.ReLU(), nn.Dense(3, 2))
+    x = np.random.default_rng(0).standard_normal((3, 4), np.float32)
+
+    def same(*kernels_seen):
+        seen, y = calls(net, x, monkeypatch)
+        assert seen == list(kernels_seen)
+        assert np.abs(y.data - one_by_one(net, x).data).max() <= 1e-6
+
+    same("perceptron")
+    net[1].negative_slope = 0.7
+    same("perceptron")
+    net[2].bias = None
+    same("perceptron")
+    setattr(net, "2", nn.Dense(8, 3))
+    same("perceptron")
+    net[0].forward = lambda x: ops.dense(x, -net[0].weight)
+    same("dense", "leaky_relu", "perceptron")
+    del net[0].forward
+    same("perceptron")
+    setattr(net, "1", nn.Sigmoid())
+    same("dense", "sigmoid", "perceptron")
+    net[2].__class__ = type("Mine", (nn.Dense,), {})
+    same("dense", "sigmoid", "dense", "leaky_relu", "dense")
+    setattr(net, "1", nn.Dropout(0.0))
+    setattr(net, "2", nn.Dense(8, 3))
+    setattr(net, "3", nn.Tanh())
+    same("dense", "dense", "tanh", "dense")
+
+
 def test_a_misfit_names_the_layer():
     net = nn.Sequential(nn.Dense(4, 8), nn.ReLU(), nn.Dense(9, 1)).label("net")
     with pytest.raises(ShapeError, match=r"dense: x of shape \(3, 8\) .* weight of shape \(1, 9\)"):
