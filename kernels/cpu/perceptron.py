@@ -134,7 +134,7 @@ def _rows_down(number, place):
     if words[11]:
         ys, gzs = carray(floats(signs), (size,)), carray(floats(to), (size,))
         sigmoid.slope(carray(floats(gy + begin), (size,)), ys, gzs)
-    else:
+    elif table[top, GRADIENT] != gy:
         activation.rectify(gy + begin, signs, to, size, slopes[top], OFF, OFF)
     for i in range(top, -1, -1):
         into, out, panels = table[i, INTO], table[i, OUT], table[i, PANELS]
@@ -223,6 +223,8 @@ def _down(layout, slopes, squashed, places, rows, step, packs, units, room, func
     words[3], words[4], words[5] = rows, step, places[0]
     words[6], words[7] = 1, address(packs)
     words[8], words[9], words[10], words[11] = places[4], places[2], room, squashed
+    if slopes[-1] == 1 and not squashed:
+        table[-1, GRADIENT] = places[0]
     share(board, functions[0], words, len(packs), helpers)
     words[6], words[7] = places[3], address(units)
     share(board, functions[1], words, -(-rows // step), helpers)
@@ -362,7 +364,9 @@ def perceptron_grad(gy, x, outputs, weights, slopes, wanted, squashed=False):
         )
     for i, begin in enumerate(plan.gradients if by_channel else ()):
         size = len(weights[i])
-        of_biases[i] = channel_sum(panels[begin : begin + n * size].reshape(n, size))
+        gz = panels[begin : begin + n * size].reshape(n, size)
+        plain = i == len(weights) - 1 and slopes[i] == 1 and not squashed
+        of_biases[i] = channel_sum(gy if plain else gz)
     gradients = [g for pair in zip(of_weights, of_biases, strict=True) for g in pair]
     return (gx, *gradients) if wanted[0] else tuple(gradients)
 
