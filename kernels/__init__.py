@@ -68,6 +68,7 @@ def choice() -> str:
 class Kernel:
     """One kernel: calling it checks the arguments and runs the column that fits the first array of them.
 
+    A column's function that has the attribute `checks` calls the check by itself (see `checks_update.checking`).
     `implementations` maps a column to "module:function"; a column is imported on its first call.
     """
 
@@ -79,17 +80,20 @@ class Kernel:
         self.__doc__ = contract.summary
         self._check = contract.check
         self._first = contract.arguments[0]
-        self._resolved: dict[tuple[type, str], Callable[..., Any]] = {}
+        self._resolved: dict[tuple[type, str], tuple[Callable[..., Any], Callable[..., None] | None]] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         first = args[0] if args else kwargs.get(self._first)
         if type(first) is list:
             first = first[0] if first else _NOTHING
         key = (type(first), _choice.get())
-        run = self._resolved.get(key)
-        if run is None:
-            run = self._resolved[key] = self.resolve(*key)
-        self._check(*args, **kwargs)
+        found = self._resolved.get(key)
+        if found is None:
+            run = self.resolve(*key)
+            found = self._resolved[key] = run, None if hasattr(run, "checks") else self._check
+        run, check = found
+        if check is not None:
+            check(*args, **kwargs)
         return run(*args, **kwargs)
 
     def resolve(self, array_type: type, choice: str) -> Callable[..., Any]:

@@ -1,5 +1,6 @@
 """As `checks.py`, for what a training step does besides its networks: batches, clipping, updates."""
 
+from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
@@ -10,6 +11,12 @@ from .cuda.count import split
 from .errors import ConfigError, DTypeError, ShapeError
 
 UINT8 = np.dtype(np.uint8)
+
+
+def checking(function: Callable) -> Callable:
+    """Marks a column's function that calls its check itself, unless it sees at less cost that all is well."""
+    function.checks = True
+    return function
 
 
 def gather(items: Array, table: Array, row: Any, low: float, high: float) -> None:

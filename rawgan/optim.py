@@ -84,11 +84,12 @@ class Optimizer:
 
     def step(self) -> None:
         """Move every parameter that has a gradient."""
-        chosen = [i for i, p in enumerate(self.params) if p.grad is not None]
+        steps, params = self.steps, self.params
+        chosen = [i for i, p in enumerate(params) if p.grad is not None]
         self._move(chosen)
         for i in chosen:
-            self.steps[i] += 1
-            self.params[i].changed()
+            steps[i] += 1
+            params[i]._version[0] += 1
 
     def _move(self, chosen: list[int]) -> None:
         """Move the parameters of these numbers."""
@@ -96,8 +97,8 @@ class Optimizer:
         for i in chosen:
             alike.setdefault((self.params[i]._data.dtype, self.steps[i] + 1), []).append(i)
         for (_, step), group in alike.items():
-            params = [self.params[i] for i in group]
-            states = [[self.state[i][slot] for i in group] for slot in self.slots]
+            params, own = [self.params[i] for i in group], [self.state[i] for i in group]
+            states = [[state[slot] for state in own] for slot in self.slots]
             t = step if self.moved is None else Count(step, self.moved)
             self._update([p._data for p in params], _gradients(params), self._rate(step), t, *states)
 
@@ -251,10 +252,11 @@ def _gradients(params: Iterable[Tensor]) -> list[Array]:
     """The gradients that there are, in C order: what a user has put there need not be."""
     found = []
     for p in params:
-        if p.grad is not None:
-            if not p.grad.flags.c_contiguous:
-                p.grad = arrays.contiguous(p.grad)
-            found.append(p.grad)
+        grad = p.grad
+        if grad is not None:
+            if not grad.flags.c_contiguous:
+                grad = p.grad = arrays.contiguous(grad)
+            found.append(grad)
     return found
 
 

@@ -10,13 +10,14 @@ New memory costs a page fault every 4 KB, and a training step makes the same arr
 import sys
 import threading
 from collections import OrderedDict
+from itertools import chain
 from math import prod
 
 import numpy as np
 from numba.np.numpy_support import carray
 
-from .jit import jit
-from .vector import LINE, address, integers
+from .jit import inlined, jit
+from .vector import LINE, address, integers, words
 
 SMALL = 1 << 18  # bytes; smaller arrays come from NumPy, whose own memory is warm
 KEPT = 1 << 29  # bytes that may lie idle
@@ -62,23 +63,72 @@ def location(array):
 
 
 _HEAD = object.__basicsize__  # bytes of a Python object before what is its own
+_ITEMS = _HEAD + 8  # of a list, after how many there are: the address of their addresses
+# What NumPy's C interface promises of an array (PyArrayObject_fields): the address of its numbers, how many
+# axes it has, the address of their sizes, two more words, its dtype, its flags.
+_DATA, _AXES, _SIZES, _, _, _DTYPE, _FLAGS = range(_HEAD, _HEAD + 56, 8)
+_CLASS = _HEAD - 8  # of any object
+_CARRAY = np.uint32(0x501)  # flags: C-contiguous, aligned, writeable
+_ARRAY, _FLOAT32 = id(np.ndarray), np.dtype(np.float32)
+
+
+@inlined
+def _word(place):
+    return carray(integers(place), (1,))[0]
+
+
+@inlined
+def _half(place):
+    return carray(words(place), (1,))[0]
 
 
 @jit
-def _data(objects):
-    for i in range(objects.size):
-        objects[i] = carray(integers(objects[i] + _HEAD), (1,))[0]
+def _data(items, found):
+    items = _word(items + _ITEMS)
+    for i in range(found.size):
+        found[i] = _word(_word(items + 8 * i) + _DATA)
 
 
 def addresses(arrays: list[np.ndarray]) -> np.ndarray:
-    """The `location` of each array: 24 in 2.2 microseconds instead of 7.
+    """The `location` of each array: 24 in 0.6 microseconds instead of 7.
 
-    Read where NumPy's C interface says that it stands: of an array object, the address of its numbers is the
-    first member.
+    Read where Python has a list's items, and NumPy the address of an array's numbers.
     """
-    found = np.fromiter(map(id, arrays), np.int64, len(arrays))
-    _data(found)
+    found = np.empty(len(arrays), np.int64)
+    _data(id(arrays), found)
     return found
+
+
+@jit
+def _plain(items, lists, found, array_class, dtype):
+    items, count = _word(items + _ITEMS), found.size // max(1, lists)
+    for i in range(found.size):
+        here, first = _word(items + 8 * i), _word(items + 8 * (i % count))
+        if _word(here + _CLASS) != array_class or _word(here + _DTYPE) != dtype:
+            return False
+        axes = _half(here + _AXES)
+        if _half(here + _FLAGS) & _CARRAY != _CARRAY or axes != _half(first + _AXES):
+            return False
+        for axis in range(axes):
+            if _word(_word(here + _SIZES) + 8 * axis) != _word(_word(first + _SIZES) + 8 * axis):
+                return False
+        found[i] = _word(here + _DATA)
+    return True
+
+
+def plain_addresses(*lists: list[np.ndarray]) -> np.ndarray | None:
+    """`addresses` of some lists' arrays one after another, if they are all that one could wish for.
+
+    That is as many in each list, float32, in C order, writeable, of one shape where they meet. To ask all
+    that of 24 arrays takes Python 9 microseconds.
+    """
+    count = len(lists[0])
+    for one in lists:
+        if len(one) != count:
+            return None
+    arrays = [*chain(*lists)]
+    found = np.empty(len(arrays), np.int64)
+    return found if _plain(id(arrays), len(lists), found, _ARRAY, id(_FLOAT32)) else None
 
 
 def streams(target: np.ndarray) -> bool:

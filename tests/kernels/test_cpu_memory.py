@@ -124,3 +124,43 @@ def test_the_addresses_of_many_arrays():
     arrays = [np.asarray(array) for array in arrays]
     assert memory.addresses(arrays).tolist() == [array.ctypes.data for array in arrays]
     assert not memory.addresses([]).size
+
+
+def _read_only(array):
+    array.flags.writeable = False
+    return array
+
+
+def test_plain_arrays_are_told_from_all_others():
+    def lists():
+        shapes = [(2, 3), (4,), (), (0, 5)]
+        return [[np.zeros(shape, "f4") for shape in shapes] for _ in range(3)]
+
+    found = memory.plain_addresses(*lists())
+    assert found.shape == (12,)
+    whole = lists()
+    expected = [array.ctypes.data for arrays in whole for array in arrays]
+    assert memory.plain_addresses(*whole).tolist() == expected
+    assert memory.plain_addresses([]).tolist() == []
+
+    class Own(np.ndarray):
+        pass
+
+    odd = {
+        "dtype": np.zeros(4),
+        "byte order": np.zeros(4, ">f4"),
+        "another shape": np.zeros(5, "f4"),
+        "more axes": np.zeros((4, 1), "f4"),
+        "order": np.zeros(8, "f4")[::2],
+        "read only": _read_only(np.zeros(4, "f4")),
+        "unaligned": np.zeros(17, "u1")[1:].view("f4"),
+        "class": np.zeros(4, "f4").view(Own),
+        "no array": 4.0,
+        "nothing": None,
+    }
+    for name, value in odd.items():
+        for place in range(3):
+            given = lists()
+            given[place][1] = value
+            assert memory.plain_addresses(*given) is None, name
+    assert memory.plain_addresses(whole[0], whole[1][:3]) is None

@@ -55,7 +55,7 @@ def test_use_kernels_switches_and_restores():
     key = (np.ndarray, "reference")
     kernel(x, 0.1)
     saved = kernel._resolved.pop(key, None)
-    kernel._resolved[key] = spy
+    kernel._resolved[key] = spy, None
     try:
         with kernels.use_kernels("reference"):
             kernel(x, 0.1)
