@@ -68,7 +68,7 @@ def choice() -> str:
 class Kernel:
     """One kernel: calling it checks the arguments and runs the column that fits the first array of them.
 
-    A column's function that has the attribute `checks` calls the check by itself (see `checks_update.checking`).
+    A column's function that has the attribute `checks` calls the check itself: see `checks_update.checking`.
     `implementations` maps a column to "module:function"; a column is imported on its first call.
     """
 

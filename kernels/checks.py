@@ -120,9 +120,15 @@ def perceptron_grad(
     squashed: bool = False,
 ) -> None:
     _floats("perceptron_grad", gy, x, *outputs, *weights)
-    perceptron(x, weights, [None] * len(weights), slopes, squashed)
-    n = len(x)
-    if [y.shape for y in outputs] != [(n, len(w)) for w in weights] or gy.shape != outputs[-1].shape:
+    shape, fits = x.shape, len(weights) == len(outputs) == len(slopes) > 0
+    for weight, y in zip(weights, outputs, strict=False):
+        into, shape = shape, y.shape
+        two = len(into) == len(shape) == 2
+        fits = fits and two and weight.shape == (shape[1], into[1]) and shape[0] == into[0]
+    fits = fits and gy.shape == shape
+    if not fits or (squashed and slopes[-1] != 1):
+        perceptron(x, weights, [None] * len(weights), slopes, squashed)
+    if not fits:
         raise ShapeError(
             f"perceptron_grad: got gy {gy.shape}, outputs {[y.shape for y in outputs]}; takes what "
             f"`perceptron` returned for x {x.shape} and weights {[w.shape for w in weights]}"

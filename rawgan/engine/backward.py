@@ -31,10 +31,11 @@ def backward(self: Tensor, grad: Any = None) -> None:
     with arrays.beside(self._data):
         shares, owned = _sweep(self, _first_gradient(self, grad), None, False)
     for leaf, share in shares.items():
-        with arrays.beside(share):
-            share = arrays.contiguous(share) if leaf in owned and share.shape else _own(share, leaf)
-            if leaf.grad is not None:
-                share += leaf.grad  # into the new array: whoever holds the old one sees no change
+        if not (leaf in owned and type(share) is np.ndarray and share.flags.c_contiguous):
+            with arrays.beside(share):
+                share = arrays.contiguous(share) if leaf in owned and share.shape else _own(share, leaf)
+        if leaf.grad is not None:  # into the new array: whoever holds the old one sees no change
+            share = _combined(operator.iadd, share, leaf.grad)
         leaf.grad = share
 
 
@@ -101,7 +102,9 @@ def _first_gradient(output: Tensor, given: Any) -> Any:
                 f"the gradient of a tensor of shape {output.shape} needs a starting value: give grad= "
                 "(backward) or grad_outputs= (grad), or take .sum() first"
             )
-        return arrays.namespace(output._data).ones_like(output._data)
+        one = arrays.namespace(output._data).empty(output.shape, dtype=output.dtype)
+        one[...] = 1  # what ones_like does in a quarter of the time
+        return one
     if type(given) is not Tensor:
         given = arrays.asarray(real("the starting gradient", given), output.dtype, output.device)
     elif given.dtype != output.dtype:
@@ -157,10 +160,11 @@ def _walk(
                 shares = _shares(node, gy, useful, create_graph)
         for i, share, fresh in shares:
             parent, given = node.parents[i], share
-            if share.shape != parent.shape:  # undo broadcasting, here and nowhere else
-                share = OPS["sum_to"](share, shape=parent.shape)
-            if share.dtype != parent.dtype:
-                share = OPS["astype"](share, dtype=parent.dtype)
+            like = parent._data if type(parent) is Tensor else parent
+            if share.shape != like.shape:  # undo broadcasting, here and nowhere else
+                share = OPS["sum_to"](share, shape=like.shape)
+            if share.dtype is not like.dtype and share.dtype != like.dtype:
+                share = OPS["astype"](share, dtype=like.dtype)
             if watch is not None:
                 watch.share(node, i, share)
             known = gradients.get(parent)
@@ -173,6 +177,8 @@ def _walk(
             elif create_graph or parent not in owned or not known.shape:
                 gradients[parent] = _combined(operator.add, known, share)
                 owned.add(parent)
+            elif type(known) is np.ndarray:
+                known += share
             else:
                 _combined(operator.iadd, known, share)
     for key, share in gradients.items():  # what is left are leaves
