@@ -38,6 +38,7 @@ LARGEST = 1 << 18  # floats of B that fit the second cache
 PART = 1 << 18  # multiply-adds to a part, which a helper takes in a few microseconds
 LEAST = 1 << 16  # and to one of two, of which half the time is calling a helper
 MOST_PARTS = 8
+TERMS = 64  # of a partial sum
 DEEP = 4  # times as many numbers in a sum as there are rows or columns
 NUMBERS = 1 << 15  # of a matrix to a part of its product with a vector
 LONG = 256  # numbers of a row of an outer product
@@ -47,17 +48,28 @@ FEW = 4  # parts at most of a vector times rows
 ROWS, COLUMNS, DEPTH = range(3)  # by what C is cut
 
 
+def pieces(m: int, k: int, n: int) -> int:
+    """Of how many partial sums those of k numbers are made in C (m, n) = Aᵀ B, a weight's gradient.
+
+    Where the rows of A and B, the batch's, are many, a thread so reads those that it has written.
+    """
+    return 1 << max(1, min(k // max(m, n, TERMS), MOST_PARTS)).bit_length() - 1
+
+
 @lru_cache(maxsize=256)
-def plan(m: int, k: int, n: int, summed: bool = False) -> tuple[int, int, int] | None:
+def plan(m: int, k: int, n: int, summed: bool = False, gradient: bool = False) -> tuple[int, int, int] | None:
     """(by what C (m, n) of sums of k is cut, from one part to the next, parts); None where BLAS is faster.
 
-    By depth where A and B are long and C is small, or where asked to (`summed`): no part reads what another
-    does. By columns where there are enough: no part packs what another does. Else by rows, each of which
-    packs all of B.
+    By depth where A and B are long and C is small, or where asked to (`summed`), or where a weight's gradient
+    is to be made of `pieces` (`gradient`): no part reads what another does. By columns where there are
+    enough: no part packs what another does. Else by rows, each of which packs all of B.
 
     >>> plan(128, 128, 784), plan(16, 12544, 100), plan(8192, 512, 1024)
     ((1, 112, 7), (2, 1568, 8), None)
     """
+    if gradient and pieces(m, k, n) > 1:
+        step = -(-k // pieces(m, k, n))
+        return DEPTH, step, -(-k // step)
     large = n * k > LARGEST
     if summed or (large and k >= DEEP * max(m, n)):
         cut, side, unit = DEPTH, k, 1
@@ -192,6 +204,14 @@ def _add_rows(total, v, rows, step):
             total[j] += number * row[j]
 
 
+@fusing
+def add_multiple(total, factor, row):
+    """total += factor · the row at an address: of a gradient's few rows one, in the order of the tiles."""
+    numbers = carray(floats(row), (total.size,))
+    for j in range(total.size):
+        total[j] += factor * numbers[j]
+
+
 def _columns_part(number, place):
     """Columns number · step ... of a vector times rows."""
     words = arguments(place)
@@ -208,6 +228,15 @@ def _vector_times(v, rows, out):
     parts = max(1, min(n * k // NUMBERS, FEW))  # wide ones: memory is read ahead along a row
     step = -(-n // (parts * LANES)) * LANES
     run_parts(_entries()[2], (location(rows), location(v), location(out), n, k, step), -(-n // step))
+
+
+def _vector_times_pieces(v, rows, count, out):
+    """out = v rows as so many partial sums, in order."""
+    step, more = -(-len(v) // count), np.empty_like(out)
+    _vector_times(v[:step], rows[:step], out)
+    for begin in range(step, len(v), step):
+        _vector_times(v[begin : begin + step], rows[begin : begin + step], more)
+        out += more
 
 
 @fusing
@@ -259,7 +288,11 @@ def _product(a, b, bias=None, summed=False):
     if ours and k == 1 and bias is None and n >= LONG:
         _outer(a, b, out)
         return out
-    way = plan(m, k, n, summed) if ours and not single else None
+    gradient = ours and not summed and a.T.flags.c_contiguous and b.flags.c_contiguous
+    if gradient and single and pieces(m, k, n) > 1:
+        _vector_times_pieces(*((a[0], b) if m == 1 else (b[:, 0], a.T)), pieces(m, k, n), out)
+        return out if bias is None else out + bias
+    way = plan(m, k, n, summed, gradient) if ours and not single else None
     if way is None:
         rows, vector = (a, b) if n == 1 else (b.T, a)
         if single and ours and rows.flags.c_contiguous and m * n > 1:

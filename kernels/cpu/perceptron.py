@@ -18,13 +18,41 @@ what was trained. In microseconds, two threads, layers one by one and so: 16-128
 spares around them is more.
 """
 
-from functools import cache, lru_cache
-from itertools import accumulate
+from functools import cache
 
 import numpy as np
 from numba.np.numpy_support import carray
 
 from . import activation, linear, sigmoid
+from .chain import (
+    ALONG,
+    BIAS,
+    FACTOR_STEP,
+    FACTORS,
+    FACTORS_FROM,
+    FIELDS,
+    FROM,
+    GRADIENT,
+    HIGH,
+    INPUT,
+    INTO,
+    KIND,
+    LAYER,
+    LINES,
+    OUT,
+    PANELS,
+    PRODUCT,
+    RESULT,
+    SOURCE,
+    STEP,
+    TARGET,
+    TERMS,
+    TO,
+    UNIT,
+    WEIGHT,
+    WIDTH,
+    plan_of,
+)
 from .gemm import NO, WIDE, YES, pack, product
 from .jit import entry, inlined, jit
 from .memory import addresses, fresh, scratch
@@ -32,18 +60,10 @@ from .reduction import ROWS, channel_sum
 from .team import arguments, share, team
 from .vector import address, floats, integers, keep
 
-# A layer's line of the table: sizes, where its panels and its rows' gradients begin, and the addresses of its
-# arrays (0 where there is none).
-INTO, OUT, PANELS, GRADIENT, WEIGHT, RESULT, BIAS, WEIGHT_GRADIENT, BIAS_GRADIENT, FIELDS = range(10)
-PART = 1 << 18  # multiply-adds to a part
-MOST_PARTS = 16
-LEAST_ROWS = 12
-PACK = 1 << 14  # floats that a part packs
 OFF, THREE = np.bool_(False), np.int64(3)  # in compiled code plain ones are types of their own
-FEW = 3  # times as many weights as numbers that go through the layers: rows are few
 
 
-NO_UNITS = np.empty((0, 3), np.int64)
+NO_UNITS = np.empty((0, UNIT), np.int64)
 
 
 @inlined
@@ -150,26 +170,31 @@ def _rows_down(number, place):
 
 
 def _weights(number, place):
-    """Some columns of one weight's gradient, ḡᵀ x over all rows; with the first of them the bias's."""
+    """A unit of the weights' gradients: a product ḡᵀ x over some rows, or a sum of multiples of rows."""
     words = arguments(place)
-    table, rows = _table(words[0], words[2]), words[3]
-    unit = carray(integers(words[7]), (number + 1, 3))[number]
-    i, left, right = unit[0], unit[1], unit[2]
-    into, out, gz = table[i, INTO], table[i, OUT], table[i, GRADIENT]
-    inputs = carray(floats(table[i - 1, RESULT] if i else words[8]), (rows, into))
-    count = -(-(right - left) // WIDE)
-    mine = words[9] + 4 * number * words[10]
-    room = carray(floats(mine), (count, rows + 1, WIDE))
-    pack(inputs[0:rows, left:right], NO, carray(floats(mine), (0,)), room)
-    to = table[i, WEIGHT_GRADIENT] + 4 * left
-    product(gz, out, YES, mine, to, into, out, right - left, rows, mine, NO, mine, NO)
-    if left == 0 and table[i, BIAS_GRADIENT]:
-        total, all_rows = carray(floats(table[i, BIAS_GRADIENT]), (out,)), carray(floats(gz), (rows, out))
-        total[:] = 0
-        for r in range(rows):
-            row = all_rows[r]
-            for j in range(total.size):
-                total[j] += row[j]
+    table = _table(words[0], words[2])
+    unit = carray(integers(words[7]), (number + 1, UNIT))[number]
+    i, terms, wide, step, factor_step = unit[LAYER], unit[TERMS], unit[WIDTH], unit[STEP], unit[FACTOR_STEP]
+    to = table[i, unit[TARGET]] + unit[TO]
+    source = table[i, unit[SOURCE]] + unit[FROM]
+    factors = table[i, unit[FACTORS]] + unit[FACTORS_FROM]
+    room = words[9] + 4 * number * words[10]
+    if unit[KIND] == PRODUCT:
+        panels = carray(floats(room), (-(-wide // WIDE), terms + 1, WIDE))
+        rows = carray(floats(source), (terms, step))
+        pack(rows[0:terms, 0:wide], NO, carray(floats(room), (0,)), panels)
+        product(factors, factor_step, YES, room, to, step, unit[HIGH], wide, terms, room, NO, room, NO)
+    else:
+        total = carray(floats(to if unit[ALONG] == 1 else room), (wide,))
+        if unit[KIND] == LINES:
+            total[:] = 0
+        for r in range(terms):
+            factor = carray(floats(factors + 4 * r * factor_step), (1,))[0]
+            linear.add_multiple(total, factor, source + 4 * r * step)
+        if unit[ALONG] > 1:
+            found = carray(floats(to), (wide * unit[ALONG],))
+            for c in range(total.size):
+                found[c * unit[ALONG]] = total[c]
 
 
 def _pack_part(number, place):
@@ -184,8 +209,8 @@ def _filled(layout, room, places, columns):
     """The table of a plan's layout, in `room`, with the addresses of all layers' arrays, column by column."""
     table = layout.copy()
     for i in range(len(table)):
-        table[i, PANELS] += room
-        table[i, GRADIENT] += room
+        for j in range(PANELS, INPUT):
+            table[i, j] += room
         for j in range(columns):
             table[i, WEIGHT + j] = places[j * len(table) + i]
     return table
@@ -215,14 +240,16 @@ def _up(layout, slopes, squashed, places, rows, step, packs, functions, board, h
 
 
 @jit
-def _down(layout, slopes, squashed, places, rows, step, packs, units, room, functions, board, helpers):
+def _down(layout, slopes, squashed, places, rows, step, packs, units, sums, room, functions, board, helpers):
     """places: of gy, the rooms for panels and for columns, gx or 0, x, then as `_up`, with gradients."""
     table = _filled(layout, places[1], places[5:], (len(places) - 5) // len(layout))
     words = np.empty(12, np.int64)
     words[0], words[1], words[2] = address(table), address(slopes), len(table)
     words[3], words[4], words[5] = rows, step, places[0]
     words[6], words[7] = 1, address(packs)
-    words[8], words[9], words[10], words[11] = places[4], places[2], room, squashed
+    words[8], words[9], words[10], words[11] = 0, places[2], room, squashed
+    for i in range(len(table)):
+        table[i, INPUT] = table[i - 1, RESULT] if i else places[4]
     if slopes[-1] == 1 and not squashed:
         table[-1, GRADIENT] = places[0]
     share(board, functions[0], words, len(packs), helpers)
@@ -230,77 +257,18 @@ def _down(layout, slopes, squashed, places, rows, step, packs, units, room, func
     share(board, functions[1], words, -(-rows // step), helpers)
     if len(units):
         share(board, functions[2], words, len(units), helpers)
+    if len(sums):
+        words[7] = address(sums)
+        share(board, functions[2], words, len(sums), helpers)
     keep(words)
     keep(table)
-
-
-class _Plan:
-    """How a chain is cut into parts, by its sizes alone.
-
-    sizes: (out, into) of each layer. step: rows to a part, or 0 for each layer by columns. layout: the table
-    without its addresses; panels and gradients begin so many bytes from where the room of `floats` floats
-    does. gradients: the same in floats. packs: (layer, first column, last column) of each part of the
-    packing, or of a layer; inner: without the first layer, whose panels only gx needs; units: of the
-    weights' gradients; room: floats that each one's panels take. small: whether every weight is small
-    enough to be computed with here.
-    """
-
-    def __init__(
-        self,
-        rows: int,
-        sizes: tuple[tuple[int, int], ...],
-        slopes: tuple[float, ...],
-        backwards: bool,
-    ):
-        self.small = all(0 < out * into <= linear.LARGEST for out, into in sizes)
-        if not self.small:
-            return
-        self.slopes = np.array(slopes, np.float32)
-        work = sum(out * into for out, into in sizes)
-        most = max(rows // LEAST_ROWS, min(2, rows // 4))  # two of fewer rows are better than one
-        parts = max(1, min(rows * work // PART, MOST_PARTS, most))
-        if parts > 1:
-            parts = 1 << (parts.bit_length() - 1)
-        self.step = -(-rows // (2 * parts)) * 2
-        self.parts = -(-rows // self.step)
-        counts = []
-        for out, into in sizes:
-            n, k = (into, out) if backwards else (out, into)
-            counts.append(-(-n // WIDE) * (k + 1) * WIDE)
-        counts += [rows * out for out, _ in sizes]
-        begins = [0, *accumulate(counts)]
-        self.gradients = begins[len(sizes) : -1]
-        self.layout = np.zeros((len(sizes), FIELDS), np.int64)
-        self.layout[:, OUT], self.layout[:, INTO] = np.transpose(sizes)
-        self.layout[:, PANELS] = np.multiply(begins[: len(sizes)], 4)
-        self.layout[:, GRADIENT] = np.multiply(self.gradients, 4)
-        self.floats = begins[-1] if backwards else begins[len(sizes)]
-        packs = []
-        for i, (out, into) in enumerate(sizes):
-            n, k = (into, out) if backwards else (out, into)
-            width = max(1, min(PACK // (k * WIDE), -(-n // (2 * WIDE)))) * WIDE
-            packs += [(i, left, min(n, left + width)) for left in range(0, n, width)]
-        self.packs = np.array(packs, np.int64)
-        self.inner = self.packs[self.packs[:, 0] > 0]
-        units, widest = [], 0
-        for i, (out, into) in enumerate(sizes):
-            width = max(1, round(PART / (rows * out * WIDE))) * WIDE
-            widest = max(widest, min(width, -(-into // WIDE) * WIDE))
-            units += [(i, left, min(into, left + width)) for left in range(0, into, width)]
-        self.units, self.room = np.array(units, np.int64), widest * (rows + 1)
-        numbers = rows * (sizes[0][1] + sum(out for out, _ in sizes))
-        if not backwards and work >= FEW * numbers:
-            self.step, self.parts = 0, len(packs)
-
-
-_plan = lru_cache(maxsize=256)(_Plan)
 
 
 def _plan_for(x, weights, slopes, backwards):
     """The plan of a chain that is computed here; None where layer by layer is better."""
     if x.dtype != np.float32 or len(x) < 2 or False in [w.flags.c_contiguous for w in weights]:
         return None
-    plan = _plan(len(x), tuple([w.shape for w in weights]), tuple(slopes), backwards)
+    plan = plan_of(len(x), tuple([w.shape for w in weights]), tuple(slopes), backwards)
     return plan if plan.small else None
 
 
@@ -340,7 +308,7 @@ def perceptron_grad(gy, x, outputs, weights, slopes, wanted, squashed=False):
         return _one_by_one_grad(gy, x, outputs, weights, slopes, wanted, squashed)
     x, gy, n = np.ascontiguousarray(x), np.ascontiguousarray(gy), len(x)
     panels = scratch("panels", (plan.floats,), x.dtype)
-    units = plan.units if wanted[1] else NO_UNITS
+    units, sums = (plan.units, plan.sums) if wanted[1] else (NO_UNITS, NO_UNITS)
     columns = scratch("columns", (len(units) * plan.room,), x.dtype)
     gx = fresh(x.shape, x.dtype) if wanted[0] else gy
     ours = [gy, panels, columns, gx, x, *weights, *outputs, *outputs]  # biases are not asked for here
@@ -354,14 +322,11 @@ def perceptron_grad(gy, x, outputs, weights, slopes, wanted, squashed=False):
         places[3] = 0
     functions = _address(_pack_part), _address(_rows_down), _address(_weights)
     by_channel = wanted[1] and n > ROWS
-    if by_channel:
-        places[-len(weights) :] = 0
     parts = max(plan.parts, len(units))
     with team().crew(parts) as (board, helpers):
         step, packs, room = plan.step, plan.packs if wanted[0] else plan.inner, plan.room
-        _down(
-            plan.layout, plan.slopes, squashed, places, n, step, packs, units, room, functions, board, helpers
-        )
+        of = plan.layout, plan.slopes, squashed, places, n, step
+        _down(*of, packs, units, sums, room, functions, board, helpers)
     for i, begin in enumerate(plan.gradients if by_channel else ()):
         size = len(weights[i])
         gz = panels[begin : begin + n * size].reshape(n, size)

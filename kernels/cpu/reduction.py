@@ -38,6 +38,7 @@ from .vector import (
 RUN = 32  # rows added in float32
 VECTORS = 4  # sums in registers
 ROWS, COLUMNS = 512, 512  # of a part
+APART = 64  # rows of half a batch, whose sums are apart
 
 
 @intrinsic
@@ -117,6 +118,13 @@ def _entry():
     return entry(_part)
 
 
+def rows_summed(rows: int) -> int:
+    """How many of a batch's rows are added in float32: the halves that `perceptron` has on two threads."""
+    if rows > ROWS:
+        return RUN
+    return -(-rows // 2) if rows >= 2 * APART else max(1, rows)
+
+
 def channel_sum(x):
     """See CONTRACTS["channel_sum"]."""
     if x.dtype != np.float32:
@@ -130,9 +138,7 @@ def channel_sum(x):
     height, across = even(rows, ROWS), -(-columns // COLUMNS)
     down = max(1, -(-rows // height))
     sums = np.empty((down, columns), x.dtype if down == 1 else np.float64)
-    run = (
-        max(1, rows) if x.ndim == 2 and rows <= ROWS else RUN
-    )  # a batch's rows in order, as `perceptron` does
+    run = rows_summed(rows) if x.ndim == 2 else RUN
     words = location(images), rows, columns, across, height, location(sums), run
     run_parts(_entry(), words, down * across)
     if down * fold == 1:

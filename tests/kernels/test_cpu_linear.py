@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def matrix(rng, rows, columns, order):
     return rng.standard_normal((rows, columns), np.float32)
 
 
+crew_of = cache(team.Team)
 ORDERS = st.sampled_from(["C", "T", "strided"])
 
 
@@ -102,7 +104,7 @@ def test_a_chain_has_the_bits_of_its_layers(rows, sizes, monkeypatch):
         y = y if slope == 1 else kernels.leaky_relu(y, slope)
         wanted.append(y)
     for threads in (1, 2, 4):
-        crew = team.Team(threads)
+        crew = crew_of(threads)
         monkeypatch.setattr(perceptron, "team", lambda crew=crew: crew)
         for got, exact in zip(kernels.perceptron(x, weights, biases, slopes), wanted, strict=True):
             np.testing.assert_array_equal(got, exact)
@@ -113,24 +115,30 @@ def test_a_chain_has_the_bits_of_its_layers(rows, sizes, monkeypatch):
 @pytest.mark.parametrize("squashed", [False, True])
 @pytest.mark.parametrize("rows", [2, 5, 16, 128, 600, 1500])
 @pytest.mark.parametrize(
-    "sizes", [(100, 128, 784), (784, 128, 33, 1), (1, 40, 2), (3, 1, 1), (20, 700, 400, 1)]
+    "sizes",
+    [(100, 128, 784), (784, 128, 33, 1), (1, 40, 2), (3, 1, 1), (16, 128, 128, 2), (20, 700, 400, 1)],
 )
-def test_a_chains_gradients_have_the_bits_of_its_layers(rows, sizes, squashed):
-    """The weights of the last are so large that its layers are computed one by one."""
+def test_a_chains_gradients_have_the_bits_of_its_layers(rows, sizes, squashed, monkeypatch):
+    """Of any team. The weights of the last are so large that its layers are computed one by one."""
     rng = np.random.default_rng(1)
     weights = [rng.standard_normal((out, into), np.float32) for into, out in pairwise(sizes)]
     slopes = (0.2, *[0.0] * (len(weights) - 2), 1.0)
     x, gz = (rng.standard_normal((rows, width), np.float32) for width in (sizes[0], sizes[-1]))
     outputs = kernels.perceptron(x, weights, [None] * len(weights), slopes, squashed)
-    found = kernels.perceptron_grad(gz, x, outputs, weights, slopes, (True, True), squashed)
+    found = []
+    for threads in (1, 2, 4):
+        crew = crew_of(threads)
+        monkeypatch.setattr(perceptron, "team", lambda crew=crew: crew)
+        found.append(kernels.perceptron_grad(gz, x, outputs, weights, slopes, (True, True), squashed))
     wanted = []
     gz = kernels.sigmoid_grad(gz, outputs[-1]) if squashed else gz
     for i in reversed(range(len(weights))):
         gz = gz if slopes[i] == 1 else kernels.leaky_relu_grad(gz, outputs[i], slopes[i])
         wanted = [kernels.matmul(gz.T, outputs[i - 1] if i else x), kernels.channel_sum(gz), *wanted]
         gz = kernels.matmul(gz, weights[i])
-    for got, exact in zip(found, [gz, *wanted], strict=True):
-        np.testing.assert_array_equal(got, exact)
+    for results in found:
+        for got, exact in zip(results, [gz, *wanted], strict=True):
+            np.testing.assert_array_equal(got, exact)
 
 
 def test_how_a_product_is_cut():
@@ -147,6 +155,8 @@ def test_how_a_product_is_cut():
         assert part * (count - 1) < size <= part * count  # how wide a part is depends on the vectors
         assert (count == 1) == (size == 128)
     assert linear.plan(8192, 512, 1024) is None
+    assert linear.plan(128, 256, 128, gradient=True) == (by_depth, 128, 2)  # halves of a batch
+    assert linear.plan(128, 128, 128, gradient=True) == linear.plan(128, 128, 128)
     assert linear.plan(64, 25088, 64) == linear.plan(64, 25088, 64, summed=True)  # nothing asked, yet so
 
 
