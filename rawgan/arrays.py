@@ -208,10 +208,10 @@ def scatter_add(shape: tuple[int, ...], index: Any, values: Array) -> Array:
 
 
 def _backend(device: str) -> Backend:
-    kind = device.split(":")[0]
-    if kind not in BACKENDS:
+    found = BACKENDS.get(device) or BACKENDS.get(device.partition(":")[0])
+    if found is None:
         raise DeviceError(f"there is no device {device!r}; there are: auto, {', '.join(sorted(BACKENDS))}")
-    return BACKENDS[kind]
+    return found
 
 
 def resolve(device: str | None) -> str:

@@ -12,10 +12,10 @@ from numba.np.numpy_support import carray
 
 from ..reference.loss import LEAST, LOWEST_LOG
 from .jit import entry, inlined, jit, summing
-from .memory import location
+from .memory import addresses
 from .sigmoid import MOST, exp
 from .team import arguments, run_parts
-from .vector import doubles, floats
+from .vector import doubles, floats, integers
 
 BLOCK = 1 << 13
 
@@ -88,15 +88,16 @@ def _bce_with_logits_32(xs, ts, slopes, n):
 def _block(number, place):
     """A part's BLOCK numbers, their targets, gradients and sum, and how many numbers all parts have.
 
-    Words are their count, the addresses, and what `targets` begins anew with.
+    Words are the addresses of `_facts` and of the arrays.
     """
     words = arguments(place)
+    count, targets = carray(integers(words[0]), (2,))
     start = number * BLOCK
-    size = min(words[0] - start, BLOCK)
+    size = min(count - start, BLOCK)
     xs = carray(floats(words[1] + 4 * start), (size,))
-    ts = carray(floats(words[2] + 4 * start * words[3]), (size,))
-    slopes = carray(floats(words[4] + 4 * start), (size,))
-    return xs, ts, slopes, carray(doubles(words[5] + 8 * number), (1,)), float(words[0])
+    ts = carray(floats(words[2] + 4 * start * targets), (size,))
+    slopes = carray(floats(words[3] + 4 * start), (size,))
+    return xs, ts, slopes, carray(doubles(words[4] + 8 * number), (1,)), float(count)
 
 
 def _bce_block(number, place):
@@ -118,20 +119,26 @@ def _alike(target, dtype):
     return np.full(BLOCK, target, dtype)
 
 
+@lru_cache(maxsize=64)
+def _facts(count, alike):
+    """How many numbers there are, and whether blocks have targets of their own."""
+    return np.array([count, not alike], np.int64)
+
+
 def _mean(x, t, each, block):
     """each: over all numbers; block: the entry of the same for float32."""
-    xs, slope = np.ascontiguousarray(x), np.empty(x.shape, x.dtype)
+    n, dtype = x.size, x.dtype
+    xs, slope = np.ascontiguousarray(x), np.empty(x.shape, dtype)
     alike = isinstance(t, int | float)  # then every block reads the same targets
-    if x.dtype == np.float32:
-        ts = _alike(t, x.dtype) if alike else np.ascontiguousarray(t)
-        sums = np.empty(-(-x.size // BLOCK))
-        words = x.size, location(xs), location(ts), not alike, location(slope), location(sums)
-        run_parts(_entry(block), words, sums.size)
-        total = sums[0] if sums.size == 1 else math.fsum(sums)
+    if dtype == np.float32:
+        ts = _alike(t, dtype) if alike else np.ascontiguousarray(t)
+        sums = np.empty(-(-n // BLOCK))
+        run_parts(_entry(block), addresses([_facts(n, alike), xs, ts, slope, sums]), sums.size)
+        total = math.fsum(sums.tolist())
     else:
-        ts = np.full(x.size, t) if alike else np.ascontiguousarray(t).reshape(-1)
-        total = each(xs.reshape(-1), ts, slope.reshape(-1), float(x.size))
-    return np.array(total / x.size, x.dtype), slope
+        ts = np.full(n, t) if alike else np.ascontiguousarray(t).reshape(-1)
+        total = each(xs.reshape(-1), ts, slope.reshape(-1), float(n))
+    return np.array(total / n, dtype), slope
 
 
 def bce(p, t):

@@ -55,7 +55,7 @@ _x86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
 
 
 @intrinsic
-def _add(typingctx, place, amount):
+def add(typingctx, place, amount):
     """Adds to the word at an address and returns what was there, in one indivisible step."""
 
     def generate(context, builder, signature, args):
@@ -153,13 +153,13 @@ def _take(board, me, members):
         member = (me + turn) % members
         place = _left(board, member)
         if _read(place) > 0:
-            left = _add(place, -1) - 1
+            left = add(place, -1) - 1
             if left >= 0:
                 # From here to the count below the job cannot end, so the board does not change.
                 place = address(board)
                 part = _begin(_read(place + 8 * PARTS), member, members) + left
                 _call(_read(place + 8 * FUNCTION), part, place + 8 * ARGUMENTS)
-                _add(place + 8 * DONE, 1)
+                add(place + 8 * DONE, 1)
                 return True
     return False
 
@@ -183,7 +183,7 @@ def _serve(board, me, members, pauses):
 
 @jit
 def _count_calls(board, more):
-    _add(address(board) + 8 * CALLED, more)
+    add(address(board) + 8 * CALLED, more)
 
 
 @jit
@@ -320,7 +320,7 @@ def even(total: int, most: int, unit: int = 1) -> int:
 def run_parts(function: int, words: Sequence[SupportsInt], parts: int) -> None:
     """Calls function(part, address of words) for each part, on all threads."""
     with team().crew(parts) as (board, helpers):
-        share(board, function, np.array(words, np.int64), parts, helpers)
+        share(board, function, np.asarray(words, np.int64), parts, helpers)
 
 
 if hasattr(os, "register_at_fork"):

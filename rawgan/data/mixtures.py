@@ -73,7 +73,9 @@ class Mixture(Endless):
     def sample(self, n: int, generator: rng.Generator) -> np.ndarray:
         mode = generator.integers(len(self.centres), (n,))
         noise = generator.normal((n, 2), device="cpu")
-        return self.centres[mode] + np.float32(self.sigma) * noise
+        noise *= np.float32(self.sigma)
+        noise += self.centres.take(mode, axis=0)
+        return noise
 
 
 def ring(modes: int = 8, radius: float = 2.0, sigma: float = 0.1) -> Mixture:

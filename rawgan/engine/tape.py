@@ -139,7 +139,8 @@ class Op:
                 if not (self.variadic or i in self.optional):
                     raise DTypeError(f"{self.name}: takes arrays, tensors and numbers, got None")
             elif type(value) is not float and type(value) is not int:
-                values[i] = _operand(value)
+                if type(value) is not np.ndarray:
+                    values[i] = _operand(value)
                 guests.append(i)
         plain = first is None
         if guests or plain:
@@ -190,7 +191,9 @@ class Op:
             for name, place, j in self._plan(i) if plan is None else plan:
                 if name in saved:
                     continue
-                if place == _INPUT:
+                if place == _KEPT:
+                    saved[name] = kept[j]
+                elif place == _INPUT:
                     saved[name] = values[j]
                     source = inputs[j]
                     if type(source) is Tensor:
@@ -200,8 +203,6 @@ class Op:
                     versions.append((name, version, version[0], None))
                 elif place == _SHAPE:
                     saved[name] = values[j].shape
-                elif place == _KEPT:
-                    saved[name] = kept[j]
                 elif place == _ALL:
                     saved[name] = values
                     versions += [

@@ -102,7 +102,10 @@ class Module(Recorded):
         """Every parameter, in the order of the layers; a shared one once."""
         found = list(self._parameters.values())
         for child in self._children.values():
-            found += child.parameters()
+            if child._children or type(child).parameters is not Module.parameters:
+                found += child.parameters()
+            else:
+                found += child._parameters.values()
         return list(dict.fromkeys(found))
 
     def label(self, prefix: str) -> Module:
@@ -225,11 +228,11 @@ def frozen(module: Module) -> Iterator[Module]:
     """
     if not isinstance(module, Module):
         raise ConfigError(f"frozen takes a module, got {module!r}")
-    flags = [(tensor, tensor.requires_grad) for tensor in module.parameters()]
+    flags = [(tensor, tensor._leaf) for tensor in module.parameters()]
     for tensor, _ in flags:
-        tensor.requires_grad = False
+        tensor._leaf = False
     try:
         yield module
     finally:
         for tensor, flag in flags:
-            tensor.requires_grad = flag
+            tensor._leaf = flag

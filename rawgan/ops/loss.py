@@ -78,6 +78,8 @@ def bce_with_logits(x, t):
 
 def _same_shape(name: str, x: Any, t: Any) -> tuple[Any, Any]:
     x = as_input(x)
+    if type(t) is float:
+        return x, t
     shape = getattr(t, "shape", None)
     if shape is None and not isinstance(t, int | float):
         t = as_input(t)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rawgan import kernels
-from rawgan.engine import op
+from rawgan.engine import Tensor, op
 from rawgan.ops.activation import leaky_relu, leaky_relu_x, sigmoid, sigmoid_x
 from rawgan.ops.linear import dense, dense_bias, dense_weight, dense_x
 from rawgan.ops.shape import as_input
@@ -70,6 +70,7 @@ def perceptron(x, weights, biases, slopes, squashed=False):
     `leaky_relu(dense(...))` repeated, gradients included, but for the time.
     """
     inputs = [as_input(x)]
-    for weight, bias in zip(weights, biases, strict=True):
-        inputs += as_input(weight), as_input(bias, True)
+    for pair in zip(weights, biases, strict=True):
+        inputs += pair
+    inputs = [v if type(v) is Tensor else as_input(v, i > 0 and i % 2 == 0) for i, v in enumerate(inputs)]
     return _perceptron(*inputs, slopes=tuple(slopes), squashed=bool(squashed))
