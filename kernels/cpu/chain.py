@@ -1,21 +1,29 @@
 """How a chain of dense layers is cut into parts, by its sizes alone.
 
-    plan = plan_of(256, ((128, 16), (2, 128)), (0.2, 1.0), backwards=True)
+    plan = Plan(256, ((128, 16), (2, 128)), (0.2, 1.0), squashed=False, backwards=True)
 
 The parts of `perceptron.py`: rows that go through all layers, or columns of a layer where rows are few; some
 columns of the weights' packing; and units of the weights' gradients.
 """
 
-from functools import lru_cache
 from itertools import accumulate, product
+from math import prod
 
 import numpy as np
 
 from . import linear
 from .gemm import WIDE
-from .memory import location
+from .memory import SMALL, fresh, location
 from .reduction import ROWS, rows_summed
 
+# What all parts are told. SHARE: rows to a part, or 0 for columns. START: the address of x, or of gy. LIST:
+# that of packs or units, where this job's begin with FIRST. ROOM: of the units' room, EACH floats for each.
+TABLE, SLOPES, LAYERS, BATCH, SHARE, START, GX, LIST, FIRST, SQUASHED, BACKWARDS = range(11)
+ROOM, EACH, WORDS = range(11, 14)
+# What only their caller needs. SKIPPED: how many packs are the first layer's. LEVEL: whether nothing follows
+# the last layer. PACKER, PASS and WEIGHER: the functions.
+LAYOUT, PACKS, PACKED, SKIPPED, UNITS, UNIT_COUNT, ADDED, ADDED_COUNT, LEVEL = range(13, 22)
+PACKER, PASS, WEIGHER, ALL = range(22, 26)
 # A layer's line of the table: sizes, where its panels, its rows' gradients and its partial sums begin, the
 # addresses of its input, of a one, and of its arrays (0 where there is none).
 INTO, OUT, PANELS, GRADIENT, PARTIAL, BIAS_PARTIAL, INPUT, ONE = range(8)
@@ -90,12 +98,10 @@ def _gradients(rows, sizes):
 class Plan:
     """How a chain is cut into parts, by its sizes alone.
 
-    sizes: (out, into) of each layer. step: rows to a part, or 0 for each layer by columns. layout: the table
-    without its addresses; panels and gradients begin so many bytes from where the room of `floats` floats
-    does. gradients: the same in floats. packs: (layer, first column, last column) of each part of the
-    packing, or of a layer; inner: without the first layer, whose panels only gx needs; units: of the
-    weights' gradients; room: floats that each one's panels take. small: whether every weight is small
-    enough to be computed with here.
+    sizes: (out, into) of each layer. small: whether every weight is small enough to be computed with here;
+    if so, words: what the parts are told, and with it the arrays that it has the addresses of. floats: how
+    large the room is that the table's begin in, and gradients: where those of the rows do. parts: of the
+    largest job, and most: with the weights' gradients. results: of each, who makes it, and its shape.
     """
 
     def __init__(
@@ -103,9 +109,10 @@ class Plan:
         rows: int,
         sizes: tuple[tuple[int, int], ...],
         slopes: tuple[float, ...],
+        squashed: bool,
         backwards: bool,
     ):
-        self.small = all(0 < out * into <= linear.LARGEST for out, into in sizes)
+        self.small = rows > 1 and all(0 < out * into <= linear.LARGEST for out, into in sizes)
         if not self.small:
             return
         self.slopes = np.array(slopes, np.float32)
@@ -114,8 +121,8 @@ class Plan:
         parts = max(1, min(rows * work // PART, MOST_PARTS, most))
         if parts > 1:
             parts = 1 << (parts.bit_length() - 1)
-        self.step = -(-rows // (2 * parts)) * 2
-        self.parts = -(-rows // self.step)
+        step = -(-rows // (2 * parts)) * 2
+        self.parts = -(-rows // step)
         counts = []
         for out, into in sizes:
             n, k = (into, out) if backwards else (out, into)
@@ -130,18 +137,32 @@ class Plan:
         self.layout[:, OUT], self.layout[:, INTO] = np.transpose(sizes)
         self.layout[:, PANELS : BIAS_PARTIAL + 1] = np.multiply(begins[:-1], 4).reshape(4, layers).T
         self.layout[:, ONE] = location(_one)
-        self.floats = begins[-1] if backwards else begins[layers]
         packs = []
         for i, (out, into) in enumerate(sizes):
             n, k = (into, out) if backwards else (out, into)
             width = max(1, min(PACK // (k * WIDE), -(-n // (2 * WIDE)))) * WIDE
             packs += [(i, left, min(n, left + width)) for left in range(0, n, width)]
         self.packs = np.array(packs, np.int64)
-        self.inner = self.packs[self.packs[:, 0] > 0]
-        self.units, self.sums, self.room = _gradients(rows, sizes)
         numbers = rows * (sizes[0][1] + sum(out for out, _ in sizes))
         if not backwards and work >= FEW * numbers:
-            self.step, self.parts = 0, len(packs)
-
-
-plan_of = lru_cache(maxsize=256)(Plan)
+            step, self.parts = 0, len(packs)
+        self.units, self.sums, each = _gradients(rows, sizes)
+        self.most = max(self.parts, len(self.units))
+        self.backwards = backwards
+        self.floats = begins[-1] + len(self.units) * each if backwards else begins[layers]
+        self.words = words = np.zeros(ALL, np.int64)
+        words[SLOPES], words[LAYERS], words[BATCH], words[SHARE] = location(self.slopes), layers, rows, step
+        words[SQUASHED], words[BACKWARDS], words[ROOM], words[EACH] = (
+            squashed,
+            backwards,
+            4 * begins[-1],
+            each,
+        )
+        words[LAYOUT], words[LEVEL] = location(self.layout), slopes[-1] == 1 and not squashed
+        words[PACKS], words[PACKED] = location(self.packs), len(packs)
+        words[SKIPPED] = sum(i == 0 for i, _, _ in packs)
+        words[UNITS], words[UNIT_COUNT] = location(self.units), len(self.units)
+        words[ADDED], words[ADDED_COUNT] = location(self.sums), len(self.sums)
+        made = [shape for out, into in sizes for shape in ((out, into), (out,))]
+        made = made if backwards else [(rows, out) for out, _ in sizes]
+        self.results = [(np.empty if 4 * prod(shape) < SMALL else fresh, shape) for shape in made]

@@ -18,52 +18,77 @@ what was trained. In microseconds, two threads, layers one by one and so: 16-128
 spares around them is more.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numba.np.numpy_support import carray
 
 from . import activation, linear, sigmoid
 from .chain import (
+    ADDED,
+    ADDED_COUNT,
     ALONG,
+    BACKWARDS,
+    BATCH,
     BIAS,
+    EACH,
     FACTOR_STEP,
     FACTORS,
     FACTORS_FROM,
     FIELDS,
+    FIRST,
     FROM,
     GRADIENT,
+    GX,
     HIGH,
     INPUT,
     INTO,
     KIND,
     LAYER,
+    LAYERS,
+    LAYOUT,
+    LEVEL,
     LINES,
+    LIST,
     OUT,
+    PACKED,
+    PACKER,
+    PACKS,
     PANELS,
+    PASS,
     PRODUCT,
     RESULT,
+    ROOM,
+    SHARE,
+    SKIPPED,
+    SLOPES,
     SOURCE,
+    SQUASHED,
+    START,
     STEP,
+    TABLE,
     TARGET,
     TERMS,
     TO,
     UNIT,
+    UNIT_COUNT,
+    UNITS,
+    WEIGHER,
     WEIGHT,
     WIDTH,
-    plan_of,
+    WORDS,
+    Plan,
 )
 from .gemm import NO, WIDE, YES, pack, product
 from .jit import entry, inlined, jit
-from .memory import addresses, fresh, scratch
+from .memory import addresses, fresh, plain_addresses, scratch
 from .reduction import ROWS, channel_sum
 from .team import arguments, share, team
 from .vector import address, floats, integers, keep
 
-OFF, THREE = np.bool_(False), np.int64(3)  # in compiled code plain ones are types of their own
-
-
-NO_UNITS = np.empty((0, UNIT), np.int64)
+OFF = np.bool_(False)  # in compiled code a plain one is a type of its own
+FLOAT32 = np.dtype(np.float32)
+COLUMNS = 5  # of the table, of arrays: with the gradients
 
 
 @inlined
@@ -75,8 +100,8 @@ def _table(place, layers):
 def _pack_columns(number, place):
     """Some columns of one layer's panels: of W, or Wᵀ and the bias on the way up."""
     words = arguments(place)
-    table, backwards = _table(words[0], words[2]), words[6] != 0
-    i, left, right = carray(integers(words[7]), (number + 1, 3))[number]
+    table, backwards = _table(words[TABLE], words[LAYERS]), words[BACKWARDS] != 0
+    i, left, right = carray(integers(words[LIST]), (number + 1, 3))[number]
     into, out = table[i, INTO], table[i, OUT]
     weight = carray(floats(table[i, WEIGHT]), (out, into))
     k = out if backwards else into
@@ -101,11 +126,11 @@ def _one_unit(line, source, to, rows, into):
 def _rows_up(number, place):
     """Rows number · step ... of x through all layers."""
     words = arguments(place)
-    table, slopes = _table(words[0], words[2]), carray(floats(words[1]), (words[2],))
-    rows, step, source = words[3], words[4], words[5]
+    table, slopes = _table(words[TABLE], words[LAYERS]), carray(floats(words[SLOPES]), (words[LAYERS],))
+    rows, step, source = words[BATCH], words[SHARE], words[START]
     first, last = number * step, min(rows, (number + 1) * step)
     source += 4 * first * table[0, INTO]
-    for i in range(words[2]):
+    for i in range(words[LAYERS]):
         into, out = table[i, INTO], table[i, OUT]
         panels, to = table[i, PANELS], table[i, RESULT] + 4 * first * out
         if out == 1 and into > 1:
@@ -114,7 +139,7 @@ def _rows_up(number, place):
             product(source, into, NO, panels, to, out, last - first, out, into, panels, NO, panels, NO)
         if slopes[i] != 1:
             activation.rectify(to, to, to, (last - first) * out, slopes[i], slopes[i] == 0, OFF)
-        elif i == words[2] - 1 and words[8]:
+        elif i == words[LAYERS] - 1 and words[SQUASHED]:
             sigmoid.squash(carray(floats(to), ((last - first) * out,)))
         source = to
 
@@ -122,18 +147,18 @@ def _rows_up(number, place):
 def _columns_up(number, place):
     """Some columns of one layer over all rows, with their part of the weight packed here."""
     words = arguments(place)
-    table, slopes = _table(words[0], words[2]), carray(floats(words[1]), (words[2],))
-    rows, unit = words[3], words[4] + number
+    table, slopes = _table(words[TABLE], words[LAYERS]), carray(floats(words[SLOPES]), (words[LAYERS],))
+    rows, unit = words[BATCH], words[FIRST] + number
     _pack_columns(unit, place)
-    i, left, right = carray(integers(words[7]), (unit + 1, 3))[unit]
+    i, left, right = carray(integers(words[LIST]), (unit + 1, 3))[unit]
     into, out = table[i, INTO], table[i, OUT]
     panels, to = table[i, PANELS] + 4 * left * (into + 1), table[i, RESULT] + 4 * left
-    source = table[i - 1, RESULT] if i else words[5]
+    source = table[i - 1, RESULT] if i else words[START]
     if out == 1 and into > 1:
         _one_unit(table[i], source, to, rows, into)
     else:
         product(source, into, NO, panels, to, out, rows, right - left, into, panels, NO, panels, NO)
-    squashed = i == words[2] - 1 and words[8] != 0
+    squashed = i == words[LAYERS] - 1 and words[SQUASHED] != 0
     for r in range(rows if squashed or slopes[i] != 1 else 0):
         here = to + 4 * r * out
         if squashed:
@@ -143,15 +168,15 @@ def _columns_up(number, place):
 
 
 def _rows_down(number, place):
-    """Rows number · step ... of the gradient through all layers, and to x where words[6] says where."""
+    """Rows number · step ... of the gradient through all layers, and to x where words[GX] says where."""
     words = arguments(place)
-    table, slopes = _table(words[0], words[2]), carray(floats(words[1]), (words[2],))
-    rows, step, gy, gx = words[3], words[4], words[5], words[6]
+    table, slopes = _table(words[TABLE], words[LAYERS]), carray(floats(words[SLOPES]), (words[LAYERS],))
+    rows, step, gy, gx = words[BATCH], words[SHARE], words[START], words[GX]
     first, last = number * step, min(rows, (number + 1) * step)
-    top = words[2] - 1
+    top = words[LAYERS] - 1
     begin, size = 4 * first * table[top, OUT], (last - first) * table[top, OUT]
     signs, to = table[top, RESULT] + begin, table[top, GRADIENT] + begin
-    if words[11]:
+    if words[SQUASHED]:
         ys, gzs = carray(floats(signs), (size,)), carray(floats(to), (size,))
         sigmoid.slope(carray(floats(gy + begin), (size,)), ys, gzs)
     elif table[top, GRADIENT] != gy:
@@ -172,13 +197,13 @@ def _rows_down(number, place):
 def _weights(number, place):
     """A unit of the weights' gradients: a product ḡᵀ x over some rows, or a sum of multiples of rows."""
     words = arguments(place)
-    table = _table(words[0], words[2])
-    unit = carray(integers(words[7]), (number + 1, UNIT))[number]
+    table = _table(words[TABLE], words[LAYERS])
+    unit = carray(integers(words[LIST]), (number + 1, UNIT))[number]
     i, terms, wide, step, factor_step = unit[LAYER], unit[TERMS], unit[WIDTH], unit[STEP], unit[FACTOR_STEP]
     to = table[i, unit[TARGET]] + unit[TO]
     source = table[i, unit[SOURCE]] + unit[FROM]
     factors = table[i, unit[FACTORS]] + unit[FACTORS_FROM]
-    room = words[9] + 4 * number * words[10]
+    room = words[ROOM] + 4 * number * words[EACH]
     if unit[KIND] == PRODUCT:
         panels = carray(floats(room), (-(-wide // WIDE), terms + 1, WIDE))
         rows = carray(floats(source), (terms, step))
@@ -204,90 +229,83 @@ def _pack_part(number, place):
 _address = cache(entry)  # each is compiled when it is first wanted
 
 
-@inlined
-def _filled(layout, room, places, columns):
-    """The table of a plan's layout, in `room`, with the addresses of all layers' arrays, column by column."""
-    table = layout.copy()
-    for i in range(len(table)):
-        for j in range(PANELS, INPUT):
-            table[i, j] += room
-        for j in range(columns):
-            table[i, WEIGHT + j] = places[j * len(table) + i]
-    return table
-
-
 @jit
-def _up(layout, slopes, squashed, places, rows, step, packs, functions, board, helpers):
-    """places: of x, the room for panels, then of all weights, outputs and biases."""
-    table = _filled(layout, places[1], places[2:], THREE)
-    words = np.empty(9, np.int64)
-    words[0], words[1], words[2] = address(table), address(slopes), len(table)
-    words[3], words[4], words[5] = rows, step, places[0]
-    words[6], words[7], words[8] = 0, address(packs), squashed
+def _run(plan, places, board, helpers):
+    """A plan's jobs one after another.
+
+    places: of x or gy, the room, gx or 0, x, then of all weights, outputs, biases and perhaps gradients.
+    """
+    layers, columns, step = plan[LAYERS], (len(places) - 4) // plan[LAYERS], plan[SHARE]
+    table = carray(integers(plan[LAYOUT]), (layers, FIELDS)).copy()
+    for i in range(layers):
+        for j in range(PANELS, INPUT):
+            table[i, j] += places[1]
+        for j in range(columns):
+            table[i, WEIGHT + j] = places[4 + j * layers + i]
+        table[i, INPUT] = table[i - 1, RESULT] if i else places[3]
+    words = plan[:WORDS].copy()
+    words[TABLE], words[START], words[ROOM] = address(table), places[0], places[1] + plan[ROOM]
+    words[GX] = places[2]
+    skipped = plan[SKIPPED] if plan[BACKWARDS] and places[2] == 0 else 0
+    words[LIST] = plan[PACKS] + 24 * skipped
+    if plan[BACKWARDS] and plan[LEVEL]:
+        table[-1, GRADIENT] = places[0]
+    packs = carray(integers(plan[PACKS]), (plan[PACKED], 3))
     if step:
-        share(board, functions[0], words, len(packs), helpers)
-        share(board, functions[1], words, -(-rows // step), helpers)
+        share(board, plan[PACKER], words, plan[PACKED] - skipped, helpers)
+        share(board, plan[PASS], words, -(-plan[BATCH] // step), helpers)
     first = 0
     while not step and first < len(packs):
         last = first
         while last < len(packs) and packs[last, 0] == packs[first, 0]:
             last += 1
-        words[4] = first
-        share(board, functions[1], words, last - first, helpers)
+        words[FIRST] = first
+        share(board, plan[PASS], words, last - first, helpers)
         first = last
+    if columns == COLUMNS:
+        words[LIST] = plan[UNITS]
+        share(board, plan[WEIGHER], words, plan[UNIT_COUNT], helpers)
+        words[LIST] = plan[ADDED]
+        if plan[ADDED_COUNT]:
+            share(board, plan[WEIGHER], words, plan[ADDED_COUNT], helpers)
     keep(words)
     keep(table)
 
 
-@jit
-def _down(layout, slopes, squashed, places, rows, step, packs, units, sums, room, functions, board, helpers):
-    """places: of gy, the rooms for panels and for columns, gx or 0, x, then as `_up`, with gradients."""
-    table = _filled(layout, places[1], places[5:], (len(places) - 5) // len(layout))
-    words = np.empty(12, np.int64)
-    words[0], words[1], words[2] = address(table), address(slopes), len(table)
-    words[3], words[4], words[5] = rows, step, places[0]
-    words[6], words[7] = 1, address(packs)
-    words[8], words[9], words[10], words[11] = 0, places[2], room, squashed
-    for i in range(len(table)):
-        table[i, INPUT] = table[i - 1, RESULT] if i else places[4]
-    if slopes[-1] == 1 and not squashed:
-        table[-1, GRADIENT] = places[0]
-    share(board, functions[0], words, len(packs), helpers)
-    words[6], words[7] = places[3], address(units)
-    share(board, functions[1], words, -(-rows // step), helpers)
-    if len(units):
-        share(board, functions[2], words, len(units), helpers)
-    if len(sums):
-        words[7] = address(sums)
-        share(board, functions[2], words, len(sums), helpers)
-    keep(words)
-    keep(table)
+@lru_cache(maxsize=256)
+def _plan(*chain):
+    plan = Plan(*chain)
+    if plan.small:
+        on_the_way = _rows_down if plan.backwards else _rows_up if plan.words[SHARE] else _columns_up
+        plan.words[PACKER], plan.words[PASS] = _address(_pack_part), _address(on_the_way)
+        plan.words[WEIGHER] = _address(_weights) if plan.backwards else 0
+    return plan
 
 
-def _plan_for(x, weights, slopes, backwards):
-    """The plan of a chain that is computed here; None where layer by layer is better."""
-    if x.dtype != np.float32 or len(x) < 2 or False in [w.flags.c_contiguous for w in weights]:
-        return None
-    plan = plan_of(len(x), tuple([w.shape for w in weights]), tuple(slopes), backwards)
-    return plan if plan.small else None
+def _places(arrays):
+    """(their addresses, what must stay alive for these): what is not in C order is copied."""
+    places = plain_addresses(arrays)
+    if places is None:
+        arrays = [np.ascontiguousarray(array) for array in arrays]
+        places = addresses(arrays)
+    return places, arrays
 
 
 def perceptron(x, weights, biases, slopes, squashed=False):
     """See CONTRACTS["perceptron"]."""
-    plan = _plan_for(x, weights, slopes, False)
-    if plan is None:
+    plan = _plan(len(x), tuple([w.shape for w in weights]), tuple(slopes), squashed, False)
+    if not plan.small or x.dtype != FLOAT32:
         return _one_by_one(x, weights, biases, slopes, squashed)
-    x, n = np.ascontiguousarray(x), len(x)
-    panels = scratch("panels", (plan.floats,), x.dtype)
-    shifts = [x if b is None else np.ascontiguousarray(b) for b in biases]
-    outputs = [fresh((n, len(w)), x.dtype) for w in weights]
-    places = addresses([x, panels, *weights, *outputs, *shifts])
+    outputs = [make(shape, FLOAT32) for make, shape in plan.results]
+    room = scratch("panels", (plan.floats,), FLOAT32)
+    shifts = [x if b is None else b for b in biases]
+    places, kept = _places([x, room, x, x, *weights, *outputs, *shifts])
     for i, b in enumerate(biases):
         if b is None:
             places[i - len(biases)] = 0
-    functions = _address(_pack_part), _address(_rows_up if plan.step else _columns_up)
     with team().crew(plan.parts) as (board, helpers):
-        _up(plan.layout, plan.slopes, squashed, places, n, plan.step, plan.packs, functions, board, helpers)
+        _run(plan.words, places, board, helpers)
+    del kept
     return tuple(outputs)
 
 
@@ -303,37 +321,24 @@ def _one_by_one(x, weights, biases, slopes, squashed):
 
 def perceptron_grad(gy, x, outputs, weights, slopes, wanted, squashed=False):
     """See CONTRACTS["perceptron_grad"]."""
-    plan = _plan_for(x, weights, slopes, True)
-    if plan is None or False in [y.flags.c_contiguous for y in outputs]:
+    plan = _plan(len(x), tuple([w.shape for w in weights]), tuple(slopes), squashed, True)
+    if not plan.small or x.dtype != FLOAT32:
         return _one_by_one_grad(gy, x, outputs, weights, slopes, wanted, squashed)
-    x, gy, n = np.ascontiguousarray(x), np.ascontiguousarray(gy), len(x)
-    panels = scratch("panels", (plan.floats,), x.dtype)
-    units, sums = (plan.units, plan.sums) if wanted[1] else (NO_UNITS, NO_UNITS)
-    columns = scratch("columns", (len(units) * plan.room,), x.dtype)
-    gx = fresh(x.shape, x.dtype) if wanted[0] else gy
-    ours = [gy, panels, columns, gx, x, *weights, *outputs, *outputs]  # biases are not asked for here
-    of_weights, of_biases = [], []
-    if wanted[1]:
-        of_weights = [fresh(w.shape, x.dtype) for w in weights]
-        of_biases = [np.empty(len(w), x.dtype) for w in weights]
-        ours += of_weights + of_biases
-    places = addresses(ours)
+    gx = fresh(x.shape, FLOAT32) if wanted[0] else gy
+    found = [make(shape, FLOAT32) for make, shape in plan.results] if wanted[1] else []
+    room = scratch("panels", (plan.floats,), FLOAT32)
+    # Biases are not asked for here.
+    ours = [gy, room, gx, x, *weights, *outputs, *outputs, *found[::2], *found[1::2]]
+    places, kept = _places(ours)
     if not wanted[0]:
-        places[3] = 0
-    functions = _address(_pack_part), _address(_rows_down), _address(_weights)
-    by_channel = wanted[1] and n > ROWS
-    parts = max(plan.parts, len(units))
-    with team().crew(parts) as (board, helpers):
-        step, packs, room = plan.step, plan.packs if wanted[0] else plan.inner, plan.room
-        of = plan.layout, plan.slopes, squashed, places, n, step
-        _down(*of, packs, units, sums, room, functions, board, helpers)
-    for i, begin in enumerate(plan.gradients if by_channel else ()):
-        size = len(weights[i])
-        gz = panels[begin : begin + n * size].reshape(n, size)
-        plain = i == len(weights) - 1 and slopes[i] == 1 and not squashed
-        of_biases[i] = channel_sum(gy if plain else gz)
-    gradients = [g for pair in zip(of_weights, of_biases, strict=True) for g in pair]
-    return (gx, *gradients) if wanted[0] else tuple(gradients)
+        places[2] = 0
+    with team().crew(plan.most if wanted[1] else plan.parts) as (board, helpers):
+        _run(plan.words, places, board, helpers)
+    if wanted[1] and len(x) > ROWS:
+        rows = [room[b : b + y.size].reshape(y.shape) for b, y in zip(plan.gradients, outputs, strict=True)]
+        rows[-1] = kept[0] if plan.words[LEVEL] else rows[-1]
+        found[1::2] = map(channel_sum, rows)
+    return (gx, *found) if wanted[0] else tuple(found)
 
 
 def _one_by_one_grad(gy, x, outputs, weights, slopes, wanted, squashed):
