@@ -1,5 +1,6 @@
 """Memory used again: never while anybody can see it, and never without bound."""
 
+import mmap
 import threading
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from rawgan import kernels
 from rawgan.kernels.cpu import memory
-from rawgan.kernels.cpu.memory import KEPT, SMALL, fresh, fresh_like, scratch
+from rawgan.kernels.cpu.memory import HUGE, KEPT, LINE, SMALL, fresh, fresh_like, scratch
 
 FLOAT = np.dtype(np.float32)
 LARGE = (SMALL // 4 + 1,)
@@ -30,15 +31,42 @@ VIEWS = {
 }
 
 
+SHAPES = {"NumPy's": LARGE, "large pages": (3 * HUGE // 256, 64)}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("kind", VIEWS)
-def test_memory_is_used_again_only_when_nobody_refers_to_it(kind):
-    x = fresh(LARGE, FLOAT)
+def test_memory_is_used_again_only_when_nobody_refers_to_it(kind, shape):
+    x = fresh(shape, FLOAT)
     place = x.ctypes.data
     held = VIEWS[kind](x)
     del x
-    assert fresh(LARGE, FLOAT).ctypes.data != place
+    assert fresh(shape, FLOAT).ctypes.data != place
     del held
-    assert place in {y.ctypes.data for y in [fresh(LARGE, FLOAT) for _ in range(2)]}
+    assert place in {y.ctypes.data for y in [fresh(shape, FLOAT) for _ in range(2)]}
+
+
+@pytest.mark.parametrize("size", [SMALL, HUGE - LINE, HUGE, 2 * HUGE - 4, 5 * HUGE + 12])
+@pytest.mark.parametrize("large_pages", [True, False])
+def test_all_of_a_room_is_there_and_begins_with_a_line(monkeypatch, size, large_pages):
+    if not large_pages:
+
+        def refuse(*args):
+            raise OSError("no such pages")
+
+        monkeypatch.setattr(memory.mmap, "mmap", refuse)
+    x, y = (fresh((size // 4,), FLOAT) for _ in range(2))
+    assert x.ctypes.data % LINE == y.ctypes.data % LINE == 0
+    assert x.nbytes == size
+    x[:], y[:] = 1, 2
+    assert x.min() == x.max() == 1
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="pages of two sizes are Linux's")
+def test_arrays_in_large_pages_do_not_all_begin_alike():
+    """They would fall on each other in the caches."""
+    arrays = [fresh((HUGE // 4,), FLOAT) for _ in range(8)]
+    assert len({x.ctypes.data % HUGE for x in arrays}) == 8
 
 
 @settings(max_examples=50, deadline=None)
@@ -164,3 +192,6 @@ def test_plain_arrays_are_told_from_all_others():
             given[place][1] = value
             assert memory.plain_addresses(*given) is None, name
     assert memory.plain_addresses(whole[0], whole[1][:3]) is None
+    for name, value in odd.items():
+        known = name in ("another shape", "more axes", "read only")
+        assert (memory.addresses_to_read([*whole[0], value]) is not None) == known, name
