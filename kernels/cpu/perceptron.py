@@ -23,6 +23,8 @@ from functools import cache, lru_cache
 import numpy as np
 from numba.np.numpy_support import carray
 
+from .. import checks as check
+from ..checks_update import checking
 from . import activation, linear, sigmoid
 from .chain import (
     ADDED,
@@ -81,7 +83,7 @@ from .chain import (
 )
 from .gemm import NO, WIDE, YES, pack, product
 from .jit import entry, inlined, jit
-from .memory import addresses, fresh, plain_addresses, scratch
+from .memory import addresses, addresses_to_read, fresh, scratch
 from .reduction import ROWS, channel_sum
 from .team import arguments, share, team
 from .vector import address, floats, integers, keep
@@ -273,39 +275,50 @@ def _run(plan, places, board, helpers):
 
 
 @lru_cache(maxsize=256)
-def _plan(*chain):
-    plan = Plan(*chain)
-    if plan.small:
-        on_the_way = _rows_down if plan.backwards else _rows_up if plan.words[SHARE] else _columns_up
-        plan.words[PACKER], plan.words[PASS] = _address(_pack_part), _address(on_the_way)
-        plan.words[WEIGHER] = _address(_weights) if plan.backwards else 0
-    return plan
+def _plan(x, weights, biases, slopes, squashed, backwards):
+    """(plan, shapes of the chain's outputs); (None, []) where layer by layer is better.
+
+    Or where the shapes given do not fit each other: of arrays that have a plan nothing but their kind needs a
+    check, and that takes three microseconds less than with what `checks.py` does.
+    """
+    into = x[1:]
+    for weight, bias in zip(weights, biases, strict=False):
+        if weight[1:] != into or bias not in (None, weight[:1]):
+            return None, []
+        into = weight[:1]
+    fits = len(x) == 2 and len(weights) == len(biases) == len(slopes) > 0
+    if not fits or (squashed and slopes[-1] != 1):
+        return None, []
+    plan = Plan(x[0], weights, slopes, squashed, backwards)
+    if not plan.small:
+        return None, []
+    on_the_way = _rows_down if plan.backwards else _rows_up if plan.words[SHARE] else _columns_up
+    plan.words[PACKER], plan.words[PASS] = _address(_pack_part), _address(on_the_way)
+    plan.words[WEIGHER] = _address(_weights) if plan.backwards else 0
+    return plan, [(x[0], out) for out, _ in weights]
 
 
-def _places(arrays):
-    """(their addresses, what must stay alive for these): what is not in C order is copied."""
-    places = plain_addresses(arrays)
-    if places is None:
-        arrays = [np.ascontiguousarray(array) for array in arrays]
-        places = addresses(arrays)
-    return places, arrays
-
-
+@checking
 def perceptron(x, weights, biases, slopes, squashed=False):
     """See CONTRACTS["perceptron"]."""
-    plan = _plan(len(x), tuple([w.shape for w in weights]), tuple(slopes), squashed, False)
-    if not plan.small or x.dtype != FLOAT32:
+    shapes = tuple([w.shape for w in weights]), tuple([b if b is None else b.shape for b in biases])
+    plan, _ = _plan(x.shape, *shapes, tuple(slopes), squashed, False)
+    if plan is None or x.dtype is not FLOAT32:
+        check.perceptron(x, weights, biases, slopes, squashed)
         return _one_by_one(x, weights, biases, slopes, squashed)
     outputs = [make(shape, FLOAT32) for make, shape in plan.results]
     room = scratch("panels", (plan.floats,), FLOAT32)
-    shifts = [x if b is None else b for b in biases]
-    places, kept = _places([x, room, x, x, *weights, *outputs, *shifts])
+    ours = [x, room, x, x, *weights, *outputs, *[x if b is None else b for b in biases]]
+    places = addresses_to_read(ours)
+    if places is None:
+        check.perceptron(x, weights, biases, slopes, squashed)
+        ours = [np.ascontiguousarray(array) for array in ours]
+        places = addresses(ours)
     for i, b in enumerate(biases):
         if b is None:
             places[i - len(biases)] = 0
     with team().crew(plan.parts) as (board, helpers):
         _run(plan.words, places, board, helpers)
-    del kept
     return tuple(outputs)
 
 
@@ -319,24 +332,32 @@ def _one_by_one(x, weights, biases, slopes, squashed):
     return (*outputs[:-1], sigmoid.sigmoid(x)) if squashed else tuple(outputs)
 
 
+@checking
 def perceptron_grad(gy, x, outputs, weights, slopes, wanted, squashed=False):
     """See CONTRACTS["perceptron_grad"]."""
-    plan = _plan(len(x), tuple([w.shape for w in weights]), tuple(slopes), squashed, True)
-    if not plan.small or x.dtype != FLOAT32:
+    shapes, none = tuple([w.shape for w in weights]), (None,) * len(weights)
+    plan, made = _plan(x.shape, shapes, none, tuple(slopes), squashed, True)
+    fits = [y.shape for y in outputs] == made and len(wanted) == 2
+    if plan is None or not fits or gy.shape != made[-1] or x.dtype is not FLOAT32:
+        check.perceptron_grad(gy, x, outputs, weights, slopes, wanted, squashed)
         return _one_by_one_grad(gy, x, outputs, weights, slopes, wanted, squashed)
     gx = fresh(x.shape, FLOAT32) if wanted[0] else gy
     found = [make(shape, FLOAT32) for make, shape in plan.results] if wanted[1] else []
     room = scratch("panels", (plan.floats,), FLOAT32)
     # Biases are not asked for here.
     ours = [gy, room, gx, x, *weights, *outputs, *outputs, *found[::2], *found[1::2]]
-    places, kept = _places(ours)
+    places = addresses_to_read(ours)
+    if places is None:
+        check.perceptron_grad(gy, x, outputs, weights, slopes, wanted, squashed)
+        ours = [np.ascontiguousarray(array) for array in ours]
+        places = addresses(ours)
     if not wanted[0]:
         places[2] = 0
     with team().crew(plan.most if wanted[1] else plan.parts) as (board, helpers):
         _run(plan.words, places, board, helpers)
     if wanted[1] and len(x) > ROWS:
         rows = [room[b : b + y.size].reshape(y.shape) for b, y in zip(plan.gradients, outputs, strict=True)]
-        rows[-1] = kept[0] if plan.words[LEVEL] else rows[-1]
+        rows[-1] = ours[0] if plan.words[LEVEL] else rows[-1]
         found[1::2] = map(channel_sum, rows)
     return (gx, *found) if wanted[0] else tuple(found)
 
