@@ -181,9 +181,9 @@ def _walk(
                 known += share
             else:
                 _combined(operator.iadd, known, share)
-    for key, share in gradients.items():  # what is left are leaves
-        if targets is None or key in targets:
-            results[key] = share
+    if targets is None:
+        return gradients, owned  # what is left are leaves
+    results |= {key: share for key, share in gradients.items() if key in targets}
     return results, owned
 
 

@@ -16,6 +16,7 @@ from rawgan.engine.tensor import Tensor, tensor
 from rawgan.kernels.errors import DeviceError, DTypeError, GradientError, RawganError, ShapeError
 
 _sequence = itertools.count()
+_new = object.__new__  # without the time of __init__: every operation makes two
 
 
 class Node:
@@ -145,11 +146,11 @@ class Op:
         plain = first is None
         if guests or plain:
             first = _settle(self.name, values, guests, first)
-        xp = arrays.namespace(first)
         try:
             if type(first) is np.ndarray:
-                y = self.value(xp, *values, **attrs)
+                y = self.value(np, *values, **attrs)
             else:
+                xp = arrays.namespace(first)
                 self._refuse_others(values, first)
                 with arrays.beside(first):
                     y = self.value(xp, *values, **attrs)
@@ -157,15 +158,15 @@ class Op:
             raise self._misfit(values, error) from None
         kept: Sequence = ()
         if self.keeps:
-            y, *kept = y
+            y, kept = y[0], y[1:]
         if type(y) is not type(first) and isinstance(y, np.generic):  # NumPy returns scalars where it can
-            y = xp.asarray(y)
+            y = arrays.namespace(first).asarray(y)
         if plain:
             if mode.watch is not None:
                 mode.watch.value(self, mode.layer, inputs, attrs, y)
             return y, kept
 
-        out = Tensor.__new__(Tensor)
+        out = _new(Tensor)
         out._data = y
         out._leaf = False
         out._node = None
@@ -175,7 +176,7 @@ class Op:
             if mode.watch is not None:
                 mode.watch.value(self, mode.layer, inputs, attrs, out)
             return out, kept
-        node = Node.__new__(Node)
+        node = _new(Node)
         node.op = self
         node.parents = parents
         node.layer = mode.layer

@@ -11,8 +11,7 @@ from rawgan.ops.shape import as_input
 
 def _parts(inputs):
     """(x, weights, biases) of a chain's inputs x, W₁, b₁, W₂, b₂, ..."""
-    x, *rest = inputs
-    return x, rest[::2], rest[1::2]
+    return inputs[0], inputs[1::2], inputs[2::2]
 
 
 @op("perceptron", keeps=("hidden",))
@@ -21,8 +20,8 @@ def _perceptron(xp, *inputs, slopes, squashed):
 
     squashed: y = σ(h) of the last.
     """
-    *hidden, y = kernels.perceptron(*_parts(inputs), slopes, squashed)
-    return y, hidden
+    outputs = kernels.perceptron(*_parts(inputs), slopes, squashed)
+    return outputs[-1], outputs[:-1]
 
 
 @_perceptron.share
