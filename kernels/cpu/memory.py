@@ -111,11 +111,17 @@ def _half(place):
     return carray(words(place), (1,))[0]
 
 
+@inlined
+def numbers_of(array):
+    """In compiled code: where the numbers are of the array with this `id`."""
+    return _word(array + _DATA)
+
+
 @jit
 def _data(items, found):
     items = _word(items + _ITEMS)
     for i in range(found.size):
-        found[i] = _word(_word(items + 8 * i) + _DATA)
+        found[i] = numbers_of(_word(items + 8 * i))
 
 
 def addresses(arrays: list[np.ndarray]) -> np.ndarray:
@@ -141,7 +147,7 @@ def _plain(items, lists, found, array_class, dtype, flags):
         for axis in range(axes):
             if _word(_word(here + _SIZES) + 8 * axis) != _word(_word(first + _SIZES) + 8 * axis):
                 return False
-        found[i] = _word(here + _DATA)
+        found[i] = numbers_of(here)
     return True
 
 

@@ -18,12 +18,12 @@ from numba import float64, types, uint64
 from numba.np.numpy_support import carray
 
 from .activation import PART, ZERO, bits, leaky_relu
-from .jit import entry, inlined
+from .jit import entry, inlined, jit
 from .layout import channels_first, channels_last
-from .memory import fresh_like, location, passes
+from .memory import fresh_like, location, numbers_of, passes
 from .philox import LOW, fill_words
 from .pool import run_blocks
-from .team import arguments, even, run_parts
+from .team import arguments, even, run_parts, share, team
 from .vector import (
     FLOAT,
     INT,
@@ -305,10 +305,20 @@ def _signed(*words):
     return [v - (1 << 64) if v >> 63 else v for v in words]
 
 
+@jit
+def _share_out(out, size, key, draw, parts, function, board, helpers):
+    words = np.empty(4, np.int64)
+    words[0], words[1], words[2], words[3] = numbers_of(out), size, key, draw
+    share(board, function, words, parts, helpers)
+    keep(words)
+
+
 def _fill(parts, out, key, draw):
     """Fills out in parts that begin at a multiple of four words; parts: for float32 and for float64."""
-    part = parts[out.itemsize // 4 - 1]
-    run_parts(_entry(part), [location(out), out.size, *_signed(key, draw)], -(-out.size // PIECE))
+    part, size = parts[out.itemsize // 4 - 1], out.size
+    count, (key, draw) = -(-size // PIECE), _signed(key, draw)
+    with team().crew(count) as (board, helpers):
+        _share_out(id(out), size, key, draw, count, _entry(part), board, helpers)
     return out
 
 
