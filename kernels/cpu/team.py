@@ -317,7 +317,7 @@ def even(total: int, most: int, unit: int = 1) -> int:
     return max(1, -(-total // (parts * unit))) * unit
 
 
-def run_parts(function: int, words: Sequence[SupportsInt], parts: int) -> None:
+def run_parts(function: int, words: Sequence[SupportsInt] | np.ndarray, parts: int) -> None:
     """Calls function(part, address of words) for each part, on all threads."""
     with team().crew(parts) as (board, helpers):
         share(board, function, np.asarray(words, np.int64), parts, helpers)

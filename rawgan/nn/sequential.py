@@ -124,7 +124,7 @@ class _Chain:
     def __call__(self, x: Any) -> Any:
         weights, biases = [d.weight for d in self.dense], [d.bias for d in self.dense]
         if len(getattr(x, "shape", ())) == 2 and x.dtype == weights[0].dtype:
-            slopes = [s if type(s) is float else s.negative_slope for s in self.slopes]
+            slopes = [s.negative_slope if type(s) is LeakyReLU else s for s in self.slopes]
             try:
                 return ops.perceptron(x, weights, biases, slopes, self.squashed)
             except (ShapeError, DTypeError):
