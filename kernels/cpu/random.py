@@ -142,7 +142,8 @@ def _box_muller(units, unit, cosines, sines):
 
 
 @inlined
-def _normals(out, start, stop, stream):
+def _numbers(out, normal, start, stop, stream):
+    """Normals or uniforms in one function: of two, each would compile for half a second what both do."""
     share = out.itemsize // 4
     unit = 2.0**-24 if share == 1 else 2.0**-53
     words, units = np.empty(PIECE * share, np.uint32), np.empty(PIECE)
@@ -152,22 +153,11 @@ def _normals(out, start, stop, stream):
         pairs = (part.size + 1) // 2
         fill_words(words[: 2 * pairs * share], np.uint64(first * share // 4), stream)
         _units(words, units[: 2 * pairs], share == 1)
-        _box_muller(units, unit, cosines[:pairs], sines[:pairs])
-        for i in range(part.size // 2):
-            part[2 * i] = cosines[i]
-            part[2 * i + 1] = sines[i]
-        if part.size % 2:
-            part[part.size - 1] = cosines[pairs - 1]
-
-
-@inlined
-def _uniforms(out, start, stop, stream):
-    share = out.itemsize // 4
-    words, units = np.empty(PIECE * share, np.uint32), np.empty(PIECE)
-    for first in range(start, stop, PIECE):
-        part = out[first : min(stop, first + PIECE)]
-        fill_words(words[: part.size * share], np.uint64(first * share // 4), stream)
-        _units(words, units[: part.size], share == 1)
+        if normal:
+            _box_muller(units, unit, cosines[:pairs], sines[:pairs])
+            for i in range(pairs):
+                units[2 * i] = cosines[i]
+                units[2 * i + 1] = sines[i]
         for i in range(part.size):
             part[i] = units[i]
 
@@ -271,30 +261,22 @@ def philox_words(out, key, draw):
 
 @inlined
 def _share(number, place):
-    """A part's first number, the end of its numbers, and the stream; words are as `_fill` has them."""
+    """A part's first number, the end of its numbers, and the stream; words are as `_share_out` has them."""
     words = arguments(place)
     start = number * PIECE
     return start, min(words[1], start + PIECE), _halves(words[2], words[3])
 
 
-def _normals_32(number, place):
+def _part_32(number, place):
     start, stop, stream = _share(number, place)
-    _normals(carray(floats(arguments(place)[0]), (stop,)), start, stop, stream)
+    words = arguments(place)
+    _numbers(carray(floats(words[0]), (stop,)), words[4] != 0, start, stop, stream)
 
 
-def _normals_64(number, place):
+def _part_64(number, place):
     start, stop, stream = _share(number, place)
-    _normals(carray(doubles(arguments(place)[0]), (stop,)), start, stop, stream)
-
-
-def _uniforms_32(number, place):
-    start, stop, stream = _share(number, place)
-    _uniforms(carray(floats(arguments(place)[0]), (stop,)), start, stop, stream)
-
-
-def _uniforms_64(number, place):
-    start, stop, stream = _share(number, place)
-    _uniforms(carray(doubles(arguments(place)[0]), (stop,)), start, stop, stream)
+    words = arguments(place)
+    _numbers(carray(doubles(words[0]), (stop,)), words[4] != 0, start, stop, stream)
 
 
 _entry = cache(entry)  # compiled when first asked for
@@ -306,30 +288,30 @@ def _signed(*words):
 
 
 @jit
-def _share_out(out, size, key, draw, parts, function, board, helpers):
-    words = np.empty(4, np.int64)
-    words[0], words[1], words[2], words[3] = numbers_of(out), size, key, draw
+def _share_out(out, size, key, draw, normal, parts, function, board, helpers):
+    words = np.empty(5, np.int64)
+    words[0], words[1], words[2], words[3], words[4] = numbers_of(out), size, key, draw, normal
     share(board, function, words, parts, helpers)
     keep(words)
 
 
-def _fill(parts, out, key, draw):
-    """Fills out in parts that begin at a multiple of four words; parts: for float32 and for float64."""
-    part, size = parts[out.itemsize // 4 - 1], out.size
+def _fill(out, key, draw, normal):
+    """Fills out in parts that begin at a multiple of four words."""
+    part, size = _part_32 if out.itemsize == 4 else _part_64, out.size
     count, (key, draw) = -(-size // PIECE), _signed(key, draw)
     with team().crew(count) as (board, helpers):
-        _share_out(id(out), size, key, draw, count, _entry(part), board, helpers)
+        _share_out(id(out), size, key, draw, normal, count, _entry(part), board, helpers)
     return out
 
 
 def philox_uniform(out, key, draw):
     """See CONTRACTS["philox_uniform"]."""
-    return _fill((_uniforms_32, _uniforms_64), out, key, draw)
+    return _fill(out, key, draw, False)
 
 
 def philox_normal(out, key, draw):
     """See CONTRACTS["philox_normal"]."""
-    return _fill((_normals_32, _normals_64), out, key, draw)
+    return _fill(out, key, draw, True)
 
 
 def _dropped(x, key, draw, threshold, share, slope, channels):
