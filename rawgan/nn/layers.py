@@ -287,7 +287,8 @@ class Reshape(Module):
             raise ConfigError(f"Reshape: the shape is whole numbers, got {shape!r}") from None
 
     def forward(self, x: Any) -> Any:
-        return ops.reshape(x, (x.shape[0], *self.shape))
+        shape = (x.shape[0], *self.shape)
+        return x if x.shape == shape else ops.reshape(x, shape)
 
     def describe(self) -> str:
         return f"{self.shape}"

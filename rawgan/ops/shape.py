@@ -26,7 +26,7 @@ def as_input(x: Any, optional: bool = False) -> Any:
 def whole_numbers(name: str, what: str, values: Any) -> tuple[int, ...]:
     """The values as whole numbers, or a ShapeError that says what they are of."""
     try:
-        return tuple(operator.index(n) for n in values)
+        return tuple(map(operator.index, values))
     except TypeError:
         raise ShapeError(f"{name}: {what} takes whole numbers, got {values!r}") from None
 
