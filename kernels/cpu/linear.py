@@ -15,6 +15,10 @@ Where sums are long and the result is small, as in gradients of a layer's input 
 convolution by 1x1, each part has its own piece of all sums, and so of A and B: 16 12544 100 took 675 by BLAS,
 which cannot cut so few columns, and 64 12544 100 2300; so 412 and 1260, and PyTorch 467 and 1360.
 
+A weight's gradient Aᵀ B over a batch that is long beside it is summed in `pieces` of the batch, because in a
+chain (`perceptron.py`) each thread so reads what it has written; a layer alone loses by it: 128 256 128 took
+58, and takes 65.
+
 BLAS keeps float64, and of the products with so large a B the ones
 cut by rows, where every part would pack all of B (8192 512 1024: 51 ms, and 52 here), or with few columns,
 which make few and unequal parts.
@@ -213,30 +217,27 @@ def add_multiple(total, factor, row):
 
 
 def _columns_part(number, place):
-    """Columns number · step ... of a vector times rows."""
+    """Columns number · step ... of a vector times rows, summed in pieces."""
     words = arguments(place)
     rows, v, out, n, k, step = words[0], words[1], words[2], words[3], words[4], words[5]
-    first = number * step
-    total = carray(floats(out + 4 * first), (min(step, n - first),))
-    _add_rows(total, carray(floats(v), (k,)), rows + 4 * first, 4 * n)
+    first, piece = number * step, words[6]
+    total, numbers = carray(floats(out + 4 * first), (min(step, n - first),)), carray(floats(v), (k,))
+    more = np.empty(total.size if piece < k else 0, np.float32)
+    _add_rows(total, numbers[:piece], rows + 4 * first, 4 * n)
+    for begin in range(piece, k, piece):
+        _add_rows(more, numbers[begin : begin + piece], rows + 4 * (begin * n + first), 4 * n)
+        for j in range(total.size):
+            total[j] += more[j]
 
 
 def _vector_times(v, rows, out):
-    """out = v rows, for C-contiguous rows (k, n)."""
+    """out = v rows, for C-contiguous rows (k, n), in `pieces` as a weight's gradient is."""
     k, n = rows.shape
     v = np.ascontiguousarray(v)
     parts = max(1, min(n * k // NUMBERS, FEW))  # wide ones: memory is read ahead along a row
     step = -(-n // (parts * LANES)) * LANES
-    run_parts(_entries()[2], (location(rows), location(v), location(out), n, k, step), -(-n // step))
-
-
-def _vector_times_pieces(v, rows, count, out):
-    """out = v rows as so many partial sums, in order."""
-    step, more = -(-len(v) // count), np.empty_like(out)
-    _vector_times(v[:step], rows[:step], out)
-    for begin in range(step, len(v), step):
-        _vector_times(v[begin : begin + step], rows[begin : begin + step], more)
-        out += more
+    piece = -(-k // pieces(1, k, n))
+    run_parts(_entries()[2], (location(rows), location(v), location(out), n, k, step, piece), -(-n // step))
 
 
 @fusing
@@ -288,10 +289,7 @@ def _product(a, b, bias=None, summed=False):
     if ours and k == 1 and bias is None and n >= LONG:
         _outer(a, b, out)
         return out
-    gradient = ours and not summed and a.T.flags.c_contiguous and b.flags.c_contiguous
-    if gradient and single and pieces(m, k, n) > 1:
-        _vector_times_pieces(*((a[0], b) if m == 1 else (b[:, 0], a.T)), pieces(m, k, n), out)
-        return out if bias is None else out + bias
+    gradient = not summed and a.T.flags.c_contiguous and b.flags.c_contiguous
     way = plan(m, k, n, summed, gradient) if ours and not single else None
     if way is None:
         rows, vector = (a, b) if n == 1 else (b.T, a)

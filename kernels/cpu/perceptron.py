@@ -6,15 +6,24 @@ of which wakes the helpers and passes all rows through memory. Here
 - forwards, every part takes some rows of x through all layers, so nobody waits for anybody between layers;
   where rows are few, some columns of one layer instead, for it is weights then that are better not shared:
   784-128-128-1 at batch 16 took 78 microseconds, by rows for each of two threads 70, and 52 so (PyTorch 64);
-- backwards, the parts first take rows of the gradient down through the layers, then each computes some
-  columns of the weights' gradients over all rows.
+- backwards, the parts first take rows of the gradient down through the layers, then compute the weights'
+  gradients: where the batch is long beside a layer's sides, in pieces of its rows, each on the thread that
+  wrote them, whose sums are added up after that; else by columns, and before them by halves of a tall
+  gradient's rows. One or a few rows or columns are sums of multiples of rows, not tiles of 16 columns.
+  The gradient of an output is read where it is.
+
+`chain.py` plans all that, once for a chain's sizes, down to the words that the parts are told: 8 microseconds
+of Python became 6 forwards, and 13 became 8 backwards. With that, and all weights' gradients by columns before
+and as above now: 16-128-128-2 at batch 256 took 157 and takes 139, where the two processors share no cache 229
+and 181; 2-128-128-1 so 157 and 134, 228 and 180; 100-128-128-784 at batch 128 466 and 435, 700 and 559.
 
 The weights are packed once for all parts, and that in parts too. (With a copy for each thread none reads
 what another has just written: 7% less for a step of `mlp` where the two processors share no cache, 1 to 2%
-more where they do, and up to 7% more for `mixture`.) Sums run in the same order as in `linear.py` and
+more where they do, and up to 7% more for `mixture`. Packed weights kept until their bits change, which five
+calls of a step's nine found so: 2% more for both.) Sums run in the same order as in `linear.py` and
 `reduction.py`, so the bits are those of the layers one by one, and whoever records a step layer by layer sees
-what was trained. In microseconds, two threads, layers one by one and so: 16-128-128-2 at batch 256, 137 and
-84 forwards, 227 and 168 backwards; 100-128-128-784 at batch 128, 283 and 240, 518 and 476; what the tape
+what was trained. In microseconds, two threads, layers one by one and so: 16-128-128-2 at batch 256, 132 and
+79 forwards, 218 and 140 backwards; 100-128-128-784 at batch 128, 287 and 233, 513 and 436; what the tape
 spares around them is more.
 """
 
