@@ -13,9 +13,10 @@ of which wakes the helpers and passes all rows through memory. Here
   The gradient of an output is read where it is.
 
 `chain.py` plans all that, once for a chain's sizes, down to the words that the parts are told: 8 microseconds
-of Python became 6 forwards, and 13 became 8 backwards. With that, and all weights' gradients by columns before
-and as above now: 16-128-128-2 at batch 256 took 157 and takes 139, where the two processors share no cache 229
-and 181; 2-128-128-1 so 157 and 134, 228 and 180; 100-128-128-784 at batch 128 466 and 435, 700 and 559.
+of Python became 6 forwards, and 13 became 8 backwards. With that, and all weights' gradients by columns
+before and as above now: 16-128-128-2 at batch 256 took 157 and takes 139, where the two processors share no
+cache 229 and 181; 2-128-128-1 so 157 and 134, 228 and 180; 100-128-128-784 at batch 128 466 and 435, 700 and
+559.
 
 The weights are packed once for all parts, and that in parts too. (With a copy for each thread none reads
 what another has just written: 7% less for a step of `mlp` where the two processors share no cache, 1 to 2%
