@@ -55,11 +55,12 @@ def reshape(x, shape):
     if shape == x.shape:
         return x
     size = math.prod(x.shape)
-    known = math.prod(n for n in shape if n != -1)
-    if shape.count(-1) > 1 or any(n < -1 for n in shape):
-        raise ShapeError(f"reshape: {shape} is not a shape")
-    if -1 in shape and known and size % known == 0:
-        shape = tuple(size // known if n == -1 else n for n in shape)
+    if min(shape, default=0) < 0:
+        known = math.prod(n for n in shape if n != -1)
+        if shape.count(-1) > 1 or min(shape) < -1:
+            raise ShapeError(f"reshape: {shape} is not a shape")
+        if known and size % known == 0:
+            shape = tuple(size // known if n == -1 else n for n in shape)
     if -1 in shape or math.prod(shape) != size:
         raise ShapeError(f"reshape: {size} values of shape {x.shape} do not fit the shape {shape}")
     return _reshape(x, shape=shape)
