@@ -13,7 +13,7 @@ from numba import types
 from numba.np.numpy_support import carray
 
 from ..reference import activation as reference
-from .jit import entry, jit
+from .jit import entry, inner
 from .layout import packed, packed_like
 from .memory import fresh_like, location, passes
 from .team import arguments, even, run_parts
@@ -57,7 +57,7 @@ def _rectify_vector(typingctx, streamed, source, signs, target, slope, flat):
     return types.void(streamed, *[types.int64] * 3, types.float32, types.boolean), generate
 
 
-@jit
+@inner
 def rectify(source, signs, target, size, slope, flat, streamed):
     """target = source where signs > 0, else slope · source; float32 at addresses, which may be the same.
 

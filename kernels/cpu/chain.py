@@ -19,11 +19,12 @@ from .reduction import ROWS, rows_summed
 # What all parts are told. SHARE: rows to a part, or 0 for columns. START: the address of x, or of gy. LIST:
 # that of packs or units, where this job's begin with FIRST. ROOM: of the units' room, EACH floats for each.
 TABLE, SLOPES, LAYERS, BATCH, SHARE, START, GX, LIST, FIRST, SQUASHED, BACKWARDS = range(11)
-ROOM, EACH, WORDS = range(11, 14)
+ROOM, EACH, JOB, WORDS = range(11, 15)
+PACKING, PASSING, WEIGHING = range(3)  # jobs
 # What only their caller needs. SKIPPED: how many packs are the first layer's. LEVEL: whether nothing follows
-# the last layer. PACKER, PASS and WEIGHER: the functions.
-LAYOUT, PACKS, PACKED, SKIPPED, UNITS, UNIT_COUNT, ADDED, ADDED_COUNT, LEVEL = range(13, 22)
-PACKER, PASS, WEIGHER, ALL = range(22, 26)
+# the last layer. FUNCTION: where the parts' code is.
+LAYOUT, PACKS, PACKED, SKIPPED, UNITS, UNIT_COUNT, ADDED, ADDED_COUNT, LEVEL = range(14, 23)
+FUNCTION, ALL = range(23, 25)
 # A layer's line of the table: sizes, where its panels, its rows' gradients and its partial sums begin, the
 # addresses of its input, of a one, and of its arrays (0 where there is none).
 INTO, OUT, PANELS, GRADIENT, PARTIAL, BIAS_PARTIAL, INPUT, ONE = range(8)

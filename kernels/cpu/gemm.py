@@ -29,7 +29,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .jit import inlined, jit
+from .jit import inlined, inner
 from .vector import (
     INT,
     LANES,
@@ -196,7 +196,7 @@ def _block(a, a_step, transposed, b, start, start_step, b_step, c, c_step, size,
     return asked
 
 
-@jit
+@inner
 def product(a, a_step, transposed, panels, c, c_step, m, n, k, ahead, reach, later, later_reach):
     """C (m, n) = bias + A B, from addresses; k is at least 1.
 
@@ -279,7 +279,7 @@ def turn(typingctx, source, source_step, target, target_step):
     return types.void(*[types.int64] * 4), generate
 
 
-@jit
+@inner
 def pack(b, transposed, bias, panels):
     """panels[p] = the bias, then the rows of B, at columns p · WIDE ...; zero beyond B's last column.
 

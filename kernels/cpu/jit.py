@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from numba import cfunc, njit, types
+from numba.core.registry import CPUDispatcher
 
 from .vector import SIMD
 
@@ -43,6 +44,24 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
         # compile two of them at once both may take a number, and the list may keep the name of the one whose
         # file the other has overwritten: from then on calls fail with "can't unbox array".
         file._data_name_pattern = file._data_name_pattern.replace(".nbc", f".{_PROCESS}.nbc")
+    return made
+
+
+class _Inner(CPUDispatcher):
+    """Says so where Numba's own would jump to code that was not made."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"{self.py_func.__name__}: compiled functions alone can call it; see `inner`")
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """As `jit`, for a function that only compiled ones call, without what takes Python's objects apart.
+
+    That costs 0.05 seconds or more for each function at the first use: `mlp` compiled for 11.6 seconds with
+    it, and 10.7 without.
+    """
+    made = jit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    made.__class__ = _Inner
     return made
 
 

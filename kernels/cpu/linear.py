@@ -30,7 +30,7 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from .gemm import NO, WIDE, pack, panels_shape, product
-from .jit import entry, fusing, jit, summing
+from .jit import entry, fusing, inner, jit, summing
 from .memory import fresh, location, scratch
 from .pool import run, single_threaded_blas
 from .team import arguments, even, run_parts, share, team
@@ -159,7 +159,7 @@ def _dots(p, q, r, s, v):
     return one, two, three, four
 
 
-@jit
+@inner
 def rows_times(rows, v, out, m, k):
     """Addresses of rows (m, k), a vector (k) and their products (m), four at a time."""
     vector, found = carray(floats(v), (k,)), carray(floats(out), (m,))

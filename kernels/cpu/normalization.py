@@ -26,7 +26,7 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from ..reference import normalization as reference
-from .jit import entry, jit
+from .jit import entry, inner, jit
 from .layout import channels_first, channels_last
 from .memory import fresh_like, location, scratch
 from .team import arguments, even, share, team
@@ -42,7 +42,7 @@ SHIFT, GY, GSCALE, GSHIFT = 13, 13, 14, 15
 SUM, MERGE, APPLY = 1, 2, 4
 
 
-@jit
+@inner
 def _differences(x, first, last, left, right, shift, squared, total):
     """total = Σ (x − shift) or, squared, Σ (x − shift)², over rows first ..., columns left ..."""
     short = np.empty(right - left, np.float32)
@@ -64,7 +64,7 @@ def _differences(x, first, last, left, right, shift, squared, total):
             total[j] += short[j]
 
 
-@jit
+@inner
 def _moments(x, first, last, left, right, total, squares):
     """Σ x and Σ (x − the block's mean)²."""
     shift = np.empty(right - left, np.float32)
@@ -82,7 +82,7 @@ def _moments(x, first, last, left, right, total, squares):
         squares[j] -= count * (total[j] / count - shift[j]) ** 2
 
 
-@jit
+@inner
 def _products(gy, x, first, last, left, right, mean, total, product):
     """Σ gy and Σ gy · (x − mean)."""
     short, shorter = np.empty(right - left, np.float32), np.empty(right - left, np.float32)
@@ -104,7 +104,7 @@ def _products(gy, x, first, last, left, right, mean, total, product):
             product[j] += shorter[j]
 
 
-@jit
+@inner
 def _normalise(x, y, first, last, left, right, mean, slope, shift):
     mean, slope, shift = mean[left:right], slope[left:right], shift[left:right]
     for i in range(first, last):
@@ -113,7 +113,7 @@ def _normalise(x, y, first, last, left, right, mean, slope, shift):
             out[j] = (row[j] - mean[j]) * slope[j] + shift[j]
 
 
-@jit
+@inner
 def _input_grad(gy, x, gx, first, last, left, right, mean, slope, lean, offset):
     mean, slope, lean, offset = mean[left:right], slope[left:right], lean[left:right], offset[left:right]
     for i in range(first, last):
@@ -122,7 +122,7 @@ def _input_grad(gy, x, gx, first, last, left, right, mean, slope, lean, offset):
             out[j] = upstream[j] * slope[j] - (row[j] - mean[j]) * lean[j] - offset[j]
 
 
-@jit
+@inner
 def _sum_blocks(sums, channels, first, last):
     """Σ over blocks, and over pixels side by side in a row, for channels first ... last − 1."""
     total = np.zeros(last - first)
@@ -134,7 +134,7 @@ def _sum_blocks(sums, channels, first, last):
     return total
 
 
-@jit
+@inner
 def _merge_moments(sums, lines, height, rows, eps, scale, shift, mean, var, first, last):
     """Mean and variance of channels first ... last − 1, and from them the lines that `_normalise` takes."""
     channels, columns = mean.size, lines.shape[1]
@@ -163,7 +163,7 @@ def _merge_moments(sums, lines, height, rows, eps, scale, shift, mean, var, firs
             offset[j] = shift[j] - (total[j] / values - mean[j]) * s  # mean[j] is rounded
 
 
-@jit
+@inner
 def _merge_products(sums, lines, rows, eps, scale, mean, var, gscale, gshift, first, last):
     """gscale and gshift of channels first ... last − 1, and from them the lines that `_input_grad` takes."""
     channels, columns = mean.size, lines.shape[1]
@@ -186,7 +186,7 @@ def _merge_products(sums, lines, rows, eps, scale, mean, var, gscale, gshift, fi
             offset[j] = scale[j] * inverse * total[j] / values
 
 
-@jit
+@inner
 def _cut(number, words):
     """Block `number`: its place among the blocks of rows, and its bounds."""
     across = (words[COLUMNS] + WIDTH - 1) // WIDTH
@@ -195,12 +195,12 @@ def _cut(number, words):
     return i, first, min(words[ROWS], first + words[HEIGHT]), left, min(words[COLUMNS], left + WIDTH)
 
 
-@jit
+@inner
 def _vector(place, size):
     return carray(floats(place), (size,))
 
 
-@jit
+@inner
 def _tables(words):
     down = (words[ROWS] + words[HEIGHT] - 1) // words[HEIGHT]
     sums = carray(doubles(words[SUMS]), (2, down, words[COLUMNS]))

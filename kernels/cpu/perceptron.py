@@ -50,11 +50,13 @@ from .chain import (
     FIELDS,
     FIRST,
     FROM,
+    FUNCTION,
     GRADIENT,
     GX,
     HIGH,
     INPUT,
     INTO,
+    JOB,
     KIND,
     LAYER,
     LAYERS,
@@ -64,10 +66,10 @@ from .chain import (
     LIST,
     OUT,
     PACKED,
-    PACKER,
+    PACKING,
     PACKS,
     PANELS,
-    PASS,
+    PASSING,
     PRODUCT,
     RESULT,
     ROOM,
@@ -85,14 +87,14 @@ from .chain import (
     UNIT,
     UNIT_COUNT,
     UNITS,
-    WEIGHER,
+    WEIGHING,
     WEIGHT,
     WIDTH,
     WORDS,
     Plan,
 )
 from .gemm import NO, WIDE, YES, pack, product
-from .jit import entry, inlined, jit
+from .jit import entry, inlined, inner, jit
 from .memory import addresses, addresses_to_read, fresh, scratch
 from .reduction import ROWS, channel_sum
 from .team import arguments, share, team
@@ -108,7 +110,7 @@ def _table(place, layers):
     return carray(integers(place), (layers, FIELDS))
 
 
-@jit
+@inner
 def _pack_columns(number, place):
     """Some columns of one layer's panels: of W, or Wᵀ and the bias on the way up."""
     words = arguments(place)
@@ -135,6 +137,7 @@ def _one_unit(line, source, to, rows, into):
         out[r] += carray(floats(line[BIAS]), (1,))[0]
 
 
+@inlined
 def _rows_up(number, place):
     """Rows number · step ... of x through all layers."""
     words = arguments(place)
@@ -179,6 +182,7 @@ def _columns_up(number, place):
             activation.rectify(here, here, here, right - left, slopes[i], slopes[i] == 0, OFF)
 
 
+@inlined
 def _rows_down(number, place):
     """Rows number · step ... of the gradient through all layers, and to x where words[GX] says where."""
     words = arguments(place)
@@ -206,6 +210,7 @@ def _rows_down(number, place):
             activation.rectify(to, signs, to, (last - first) * into, slopes[i - 1], OFF, OFF)
 
 
+@inlined
 def _weights(number, place):
     """A unit of the weights' gradients: a product ḡᵀ x over some rows, or a sum of multiples of rows."""
     words = arguments(place)
@@ -234,8 +239,17 @@ def _weights(number, place):
                 found[c * unit[ALONG]] = total[c]
 
 
-def _pack_part(number, place):
-    _pack_columns(number, place)
+def _part(number, place):
+    """All jobs but one in one function: each of four would compile products of its own for half a second."""
+    words = arguments(place)
+    if words[JOB] == PACKING:
+        _pack_columns(number, place)
+    elif words[JOB] == WEIGHING:
+        _weights(number, place)
+    elif words[BACKWARDS]:
+        _rows_down(number, place)
+    else:
+        _rows_up(number, place)
 
 
 _address = cache(entry)  # each is compiled when it is first wanted
@@ -264,22 +278,24 @@ def _run(plan, places, board, helpers):
         table[-1, GRADIENT] = places[0]
     packs = carray(integers(plan[PACKS]), (plan[PACKED], 3))
     if step:
-        share(board, plan[PACKER], words, plan[PACKED] - skipped, helpers)
-        share(board, plan[PASS], words, -(-plan[BATCH] // step), helpers)
+        words[JOB] = PACKING
+        share(board, plan[FUNCTION], words, plan[PACKED] - skipped, helpers)
+        words[JOB] = PASSING
+        share(board, plan[FUNCTION], words, -(-plan[BATCH] // step), helpers)
     first = 0
     while not step and first < len(packs):
         last = first
         while last < len(packs) and packs[last, 0] == packs[first, 0]:
             last += 1
         words[FIRST] = first
-        share(board, plan[PASS], words, last - first, helpers)
+        share(board, plan[FUNCTION], words, last - first, helpers)
         first = last
     if columns == COLUMNS:
-        words[LIST] = plan[UNITS]
-        share(board, plan[WEIGHER], words, plan[UNIT_COUNT], helpers)
+        words[JOB], words[LIST] = WEIGHING, plan[UNITS]
+        share(board, plan[FUNCTION], words, plan[UNIT_COUNT], helpers)
         words[LIST] = plan[ADDED]
         if plan[ADDED_COUNT]:
-            share(board, plan[WEIGHER], words, plan[ADDED_COUNT], helpers)
+            share(board, plan[FUNCTION], words, plan[ADDED_COUNT], helpers)
     keep(words)
     keep(table)
 
@@ -302,9 +318,7 @@ def _plan(x, weights, biases, slopes, squashed, backwards):
     plan = Plan(x[0], weights, slopes, squashed, backwards)
     if not plan.small:
         return None, []
-    on_the_way = _rows_down if plan.backwards else _rows_up if plan.words[SHARE] else _columns_up
-    plan.words[PACKER], plan.words[PASS] = _address(_pack_part), _address(on_the_way)
-    plan.words[WEIGHER] = _address(_weights) if plan.backwards else 0
+    plan.words[FUNCTION] = _address(_part if plan.words[SHARE] else _columns_up)
     return plan, [(x[0], out) for out, _ in weights]
 
 

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .jit import jit
+from .jit import inner
 from .vector import INT, LANES, address, intrinsic, keep, pointer
 
 LOW = 0xFFFFFFFF
@@ -66,7 +66,7 @@ def _blocks(typingctx, place, count, first, k0, k1, c2, c3):
     return types.void(types.int64, types.int64, *[types.uint64] * 5), generate
 
 
-@jit
+@inner
 def fill_words(out, first, stream):
     """Fills a uint32 array with words from block `first` on."""
     k0, k1, c2, c3 = stream

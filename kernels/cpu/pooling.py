@@ -22,7 +22,7 @@ from numba.np.numpy_support import carray
 
 from ..checks import conv_output_size, index_out_of_range
 from ..reference import pooling as reference
-from .jit import entry, jit
+from .jit import entry, inner, jit
 from .layout import channels_first, channels_last
 from .memory import fresh, location
 from .team import arguments, even, integers, run_parts
@@ -78,7 +78,7 @@ def _places(typingctx, place):
     return types.CPointer(types.int32)(types.int64), generate
 
 
-@jit
+@inner
 def _largest_of(corner, index, rows, columns, step, down, best, where):
     """As `_largest`, for the one channel at address `corner`."""
     value = carray(floats(best), (1,))
@@ -140,7 +140,7 @@ def _vectors_outside(typingctx, indices, vectors, places):
     return types.boolean(*[types.int64] * 3), generate
 
 
-@jit
+@inner
 def _outside(indices, places):
     vectors = indices.size // LANES
     found = _vectors_outside(address(indices), vectors, places)

@@ -252,10 +252,16 @@ def _stream(key, draw):
     return tuple(np.uint64(v) for v in (key & LOW, key >> 32, draw & LOW, draw >> 32))
 
 
+@jit
+def words_from(out, first, stream):
+    """`fill_words`, for Python to call."""
+    fill_words(out, first, stream)
+
+
 def philox_words(out, key, draw):
     """See CONTRACTS["philox_words"]."""
     flat, stream = out.reshape(-1), _stream(key, draw)
-    run_blocks(lambda start, stop: fill_words(flat[start:stop], np.uint64(start // 4), stream), flat.size)
+    run_blocks(lambda start, stop: words_from(flat[start:stop], np.uint64(start // 4), stream), flat.size)
     return out
 
 

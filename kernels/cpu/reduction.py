@@ -16,7 +16,7 @@ from numba import types
 from numba.np.numpy_support import carray
 
 from ..reference import reduction as reference
-from .jit import entry, jit
+from .jit import entry, inner
 from .layout import channels_last
 from .memory import location
 from .team import arguments, even, run_parts
@@ -73,13 +73,13 @@ def _sum_rows(typingctx, x, step, rows, sums):
     return types.void(*[types.int64] * 4), generate
 
 
-@jit
+@inner
 def _add(total, row):
     for c in range(total.size):
         total[c] += row[c]
 
 
-@jit
+@inner
 def _put(sums, total):
     for c in range(sums.size):
         sums[c] = total[c]

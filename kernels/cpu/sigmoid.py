@@ -15,7 +15,7 @@ from numba import float32
 from numba.np.numpy_support import carray
 
 from ..reference import sigmoid as reference
-from .jit import entry, fusing, jit
+from .jit import entry, fusing, inner, jit
 from .layout import packed, packed_like
 from .memory import fresh_like, location
 from .team import arguments, run_parts
@@ -61,7 +61,7 @@ def exp(x):
     return (p * r * r + r + ONE) * _power_of_2(k)
 
 
-@jit
+@inner
 def _squashed(value):
     cut = value if value > -MOST else -MOST
     cut = cut if cut < MOST else MOST
@@ -75,7 +75,7 @@ def _sigmoid(xs, ys):
         ys[i] = _squashed(xs[i])
 
 
-@jit
+@inner
 def squash(ys):
     """σ in place: over two arrays that might overlap LLVM's loop would go number by number."""
     for i in range(ys.size):
@@ -101,7 +101,7 @@ def _tanh(xs, ys):
         ys[i] = result if value == value else value
 
 
-@jit
+@inner
 def slope(gys, ys, gxs):
     """The gradient before a sigmoid from that after it, of its results ys."""
     for i in range(gys.size):
@@ -114,7 +114,7 @@ def _tanh_grad(gys, ys, gxs):
         gxs[i] = gys[i] * (ONE - ys[i] * ys[i])
 
 
-@jit
+@inner
 def _span(number, place, which):
     """The numbers of a part in one of the arrays, whose addresses stand after their size."""
     words = arguments(place)

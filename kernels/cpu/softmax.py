@@ -13,7 +13,7 @@ from numba.core.cgutils import alloca_once, for_range
 from numba.np.numpy_support import carray
 
 from ..reference import softmax as reference
-from .jit import entry, jit
+from .jit import entry, inner, jit
 from .loss import _total
 from .memory import location
 from .random import _log
@@ -27,7 +27,7 @@ SIDE = 64  # short rows at a time
 ROW = 50  # numbers that take as long as what a row takes beside its numbers
 
 
-@jit
+@inner
 def _least(value):
     """value as `exp` takes it: e^−87 is as good as 0 beside the largest, which is 1."""
     return value if value > -MOST else -MOST
@@ -53,7 +53,7 @@ def _largest_of_vectors(typingctx, x, vectors):
     return types.float32(types.int64, types.int64), generate
 
 
-@jit
+@inner
 def _largest(xs):
     """The largest number, or −∞. One by one, each waits for the one before, which for a few is faster."""
     vectors = xs.size // LANES if xs.size >= 8 * LANES else 0

@@ -38,7 +38,7 @@ from llvmlite import ir
 from numba import types
 from numba.np.numpy_support import carray
 
-from .jit import inlined, jit
+from .jit import inlined, inner, jit
 from .threads import thread_count
 from .vector import INT, address, integers, intrinsic
 
@@ -128,7 +128,7 @@ def _call(typingctx, function, part, arguments):
     return types.void(*[types.int64] * 3), generate
 
 
-@jit
+@inner
 def arguments(place):
     """The words that `share` was given, inside a shared function."""
     return carray(integers(place), (ROOM,))
@@ -146,7 +146,7 @@ def _begin(parts, member, members):
     return (parts * member + members - 1) // members
 
 
-@jit
+@inner
 def _take(board, me, members):
     """Does one part of the job on the board, of this thread's run or else of another's, if one is left."""
     for turn in range(members):

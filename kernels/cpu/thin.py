@@ -34,7 +34,7 @@ from numba.core import cgutils
 from numba.np.numpy_support import carray
 
 from .gemm import NO, WIDE, panels_shape, sums_in_registers, tile_rows
-from .jit import entry, jit
+from .jit import entry, inner, jit
 from .memory import fresh, location
 from .team import arguments, run_parts
 from .vector import (
@@ -113,7 +113,7 @@ def _tile(typingctx, rows, k, x, heads, along, b, b_step, start, start_step, c, 
     return types.void(rows, *[types.int64] * 12), generate
 
 
-@jit
+@inner
 def _sums(rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach):
     if rows == 5:
         _tile(5, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
@@ -125,19 +125,19 @@ def _sums(rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahe
         _tile(1, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
 
 
-@jit
+@inner
 def _tile_rows(rest):
     """Rows of the next tile where `rest` are left: as in `gemm.py`, but 25 is five fives."""
     return 5 if rest % 5 == 0 and rest % 6 else tile_rows(rest)
 
 
-@jit
+@inner
 def _reach(size, rows, k, out):
     """Of `size` bytes, how many for each step of a product's tiles."""
     return size // max(1, rows * k * out // (6 * WIDE)) + 1
 
 
-@jit
+@inner
 def _multiply(x, words, y, ahead, size):
     """y = bias + the windows at x times the packed weights; asks for `size` bytes from `ahead` on."""
     k, out = words[K], words[OUT]
@@ -153,7 +153,7 @@ def _multiply(x, words, y, ahead, size):
         i += rows
 
 
-@jit
+@inner
 def _into_frame(words, n, frame):
     """Puts image n into its frame of zeros, without the last rows and columns that no window sees."""
     x = carray(floats(words[X] + 4 * n * words[H] * words[W]), (words[H], words[W]))
@@ -238,7 +238,7 @@ def _sums_along(typingctx, steps, count, x, x_step, places, start, to, to_step):
     return types.void(*[types.int64] * 8), generate
 
 
-@jit
+@inner
 def _spread(words, products, line, reach, y):
     """Writes an image: its pixel is bias + the sum of the numbers of `products` that fall on it.
 

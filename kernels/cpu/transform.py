@@ -24,7 +24,7 @@ from numba import types
 from numba.np.numpy_support import carray
 
 from .gemm import WIDE
-from .jit import entry, jit
+from .jit import entry, inner
 from .memory import location, streams
 from .programs import Program
 from .team import arguments, run_parts
@@ -127,7 +127,7 @@ def _sums(
     return types.void(terms, kind, *[types.int64] * 10), generate
 
 
-@jit
+@inner
 def _plain(terms, count, coefficients, places, values, targets, target, column, apart, shift, ahead):
     if terms == 1:
         _sums(1, 0, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
@@ -139,7 +139,7 @@ def _plain(terms, count, coefficients, places, values, targets, target, column, 
         _sums(4, 0, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
 
 
-@jit
+@inner
 def _shifted(terms, count, coefficients, places, values, targets, target, column, apart, shift, ahead):
     if terms == 1:
         _sums(1, 1, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
@@ -151,7 +151,7 @@ def _shifted(terms, count, coefficients, places, values, targets, target, column
         _sums(4, 1, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
 
 
-@jit
+@inner
 def _streamed(terms, count, coefficients, places, values, targets, target, column, apart, shift, ahead):
     if terms == 1:
         _sums(1, 2, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
@@ -166,7 +166,7 @@ def _streamed(terms, count, coefficients, places, values, targets, target, colum
 RUNS, RUN_COUNT, COEFFICIENTS, PLACES, TARGETS, SIZE = range(6)
 
 
-@jit
+@inner
 def room_for(steps):
     """Room for `perform` with these steps (the address of their words); value 0 is zero."""
     words = carray(integers(steps), (6,))
@@ -175,7 +175,7 @@ def room_for(steps):
     return values
 
 
-@jit
+@inner
 def perform(steps, image, result, apart, channels, shift, kind, values, ahead, reach):
     """result = the programs of one image, for every channel. Addresses; kind: what becomes of the result.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numba.np.numpy_support import carray
 
 from .gemm import NO, WIDE, YES, pack, panels_shape, product
-from .jit import entry, jit
+from .jit import entry, inner, jit
 from .memory import location
 from .team import arguments, run_parts
 from .vector import address, floats, keep
@@ -82,12 +82,12 @@ IMAGES, ROWS, MATRIX, N, H, W, PLACES, DEEP, STEP, CHUNK, Q = range(11)
 DOWN, ACROSS, TOP, LEFT, HIGH, WIDE_TAPS, BIAS, CHANNELS = range(11, 19)
 
 
-@jit
+@inner
 def _images(words):
     return carray(floats(words[IMAGES]), (words[N], words[H], words[W]))
 
 
-@jit
+@inner
 def _gathered(words, start, stop):
     """The windows of images start ... stop - 1."""
     taps = words[HIGH], words[WIDE_TAPS]
@@ -123,7 +123,7 @@ def _spread_part(number, place):
     keep(windows)
 
 
-@jit
+@inner
 def _correlate(words, start, stop, to):
     """The product for images start ... stop - 1, to an address."""
     windows = _gathered(words, start, stop)
@@ -136,7 +136,7 @@ def _correlate(words, start, stop, to):
     keep(room)
 
 
-@jit
+@inner
 def _add(total, more):
     for j in range(total.size):
         total[j] += more[j]
@@ -160,12 +160,18 @@ def _correlate_part(number, place):
 _entry = cache(entry)  # compiled when first asked for
 
 
+@jit
+def _pack(b, transposed, shift, panels):
+    """`pack`, for Python to call."""
+    pack(b, transposed, shift, panels)
+
+
 def packed(b, transposed, bias=None):
     """b, C-contiguous, as `product` reads it."""
     n, k = b.shape if transposed else b.shape[::-1]
     panels = np.empty(panels_shape(k, n), np.float32)
     shift = np.empty(0, np.float32) if bias is None else np.ascontiguousarray(bias)
-    pack(b, YES if transposed else NO, shift, panels)
+    _pack(b, YES if transposed else NO, shift, panels)
     return panels
 
 

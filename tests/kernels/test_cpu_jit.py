@@ -38,3 +38,17 @@ def test_what_one_process_compiled_the_next_one_loads(process):
     first, second = process("one"), process("other")
     assert first(np.float32(1)) == second(np.float32(1)) == 2
     assert sum(first.stats.cache_misses.values()) == sum(second.stats.cache_hits.values()) == 1
+
+
+def test_what_is_compiled_for_compiled_functions_says_so_to_python():
+    @jit.inner
+    def double(x):
+        return x + x
+
+    @jit.jit
+    def four_times(x):
+        return double(double(x))
+
+    assert four_times(3) == 12
+    with pytest.raises(TypeError, match="double: compiled functions alone can call it"):
+        double(3)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from rawgan import kernels
-from rawgan.kernels.cpu.philox import fill_words
-from rawgan.kernels.cpu.random import _box_muller, _stream
+from rawgan.kernels.cpu.random import _box_muller, _stream, words_from
 from rawgan.kernels.reference.random import philox4x32
 
 ONES = 2**64 - 1
@@ -29,7 +28,7 @@ def test_published_answers(name):
     assert " ".join(f"{int(word):08x}" for word in philox4x32(counter, key)) == answer
     out = np.empty(4, np.uint32)
     whole_key, draw = key[0] + (key[1] << 32), counter[2] + (counter[3] << 32)
-    fill_words(out, np.uint64(counter[0] + (counter[1] << 32)), _stream(whole_key, draw))
+    words_from(out, np.uint64(counter[0] + (counter[1] << 32)), _stream(whole_key, draw))
     assert " ".join(f"{word:08x}" for word in out) == answer
 
 

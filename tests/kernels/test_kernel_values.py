@@ -5,6 +5,7 @@ import pytest
 
 from rawgan import kernels
 from rawgan.kernels.cpu.activation import rectify
+from rawgan.kernels.cpu.jit import jit
 from rawgan.kernels.cpu.memory import location, scratch
 from rawgan.kernels.cpu.vector import LANES
 from rawgan.kernels.reference import activation as reference
@@ -123,6 +124,11 @@ def test_leaky_relu_at_the_kink_and_beyond_numbers(choice):
     np.testing.assert_array_equal(gx, [1.5, 1.5, 3, 1.5])
 
 
+@jit
+def _rectify(source, signs, target, size, slope, flat, streamed):
+    rectify(source, signs, target, size, slope, flat, streamed)
+
+
 @pytest.mark.parametrize("size", [1, LANES - 1, LANES, 5 * LANES + 3])
 def test_rectify_in_place_and_beside(size):
     """Whole vectors and the rest of them, over one array and over three; past the caches from a line on."""
@@ -132,10 +138,10 @@ def test_rectify_in_place_and_beside(size):
         for streamed in (False, True):
             target = scratch("test", source.shape, source.dtype)  # begins with a line
             addresses = (location(a) for a in (source, signs, target))
-            rectify(*addresses, size, np.float32(slope), False, streamed)
+            _rectify(*addresses, size, np.float32(slope), False, streamed)
             np.testing.assert_array_equal(target, reference.leaky_relu_grad(source, signs, slope))
         x = source.copy()
-        rectify(location(x), location(x), location(x), size, np.float32(slope), slope == 0, False)
+        _rectify(location(x), location(x), location(x), size, np.float32(slope), slope == 0, False)
         np.testing.assert_array_equal(x, reference.leaky_relu(source, slope))
 
 
