@@ -177,8 +177,6 @@ def _walk(
             elif create_graph or parent not in owned or not known.shape:
                 gradients[parent] = _combined(operator.add, known, share)
                 owned.add(parent)
-            elif type(known) is np.ndarray:
-                known += share
             else:
                 _combined(operator.iadd, known, share)
     if targets is None:

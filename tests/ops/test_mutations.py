@@ -228,8 +228,8 @@ def _check_engine():
 
 
 ENGINE = [
-    (backward, "_walk", 'OPS["sum_to"](share, shape=parent.shape)', "share"),
-    (backward, "_walk", 'OPS["astype"](share, dtype=parent.dtype)', "share"),
+    (backward, "_walk", 'OPS["sum_to"](share, shape=like.shape)', "share"),
+    (backward, "_walk", 'OPS["astype"](share, dtype=like.dtype)', "share"),
     (
         backward,
         "_walk",
@@ -254,7 +254,7 @@ ENGINE = [
     (backward, "_shares", "version[0] != then", "False"),
     (backward, "_with_history", "if producer is None:", "if True:"),
     (backward, "_own", "out[...] = share\n    return out", "return share"),
-    (backward, "backward", "share += leaf.grad", "pass"),
+    (backward, "backward", "_combined(operator.iadd, share, leaf.grad)", "share"),
 ]
 
 
