@@ -6,9 +6,8 @@
 New memory costs a page fault every 4 KB, and a training step makes the same arrays over and over: with
 `fresh` a step of `dcgan_mnist` took 198 ms instead of 217, of `dcgan_cifar10` 273 instead of 294. Large
 arrays lie in pages of 2 MB where the system has them: a processor knows by heart where some 3,000 pages are,
-and a convolution's planes alone are as many small ones. Steps of both take 1% less time so, and processes
-with one 478 MB instead of 623 and 425 instead of 591: what NumPy's memory was cut into did not fit together
-again.
+and a convolution's planes alone are as many small ones. Steps of both take 1% less time so, and as much
+memory.
 """
 
 import itertools
