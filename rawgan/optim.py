@@ -89,7 +89,7 @@ class Optimizer:
         self._move(chosen)
         for i in chosen:
             steps[i] += 1
-            params[i]._version[0] += 1
+            params[i].changed()
 
     def _move(self, chosen: list[int]) -> None:
         """Move the parameters of these numbers."""

@@ -228,11 +228,11 @@ def frozen(module: Module) -> Iterator[Module]:
     """
     if not isinstance(module, Module):
         raise ConfigError(f"frozen takes a module, got {module!r}")
-    flags = [(tensor, tensor._leaf) for tensor in module.parameters()]
+    flags = [(tensor, tensor.requires_grad) for tensor in module.parameters()]
     for tensor, _ in flags:
-        tensor._leaf = False
+        tensor.requires_grad = False
     try:
         yield module
     finally:
         for tensor, flag in flags:
-            tensor._leaf = flag
+            tensor.requires_grad = flag
