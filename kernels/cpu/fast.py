@@ -17,17 +17,21 @@ from functools import cache, cached_property
 import numpy as np
 
 from .bilinear import Algorithm, algorithm
-from .chunks import PAD, Layout, convolve
+from .chunks import PAD, Layout, convolve, correlate
 from .gemm import WIDE, panels_shape
 from .layout import swap_last, taps_first
 from .memory import fresh, scratch
 from .planes import multiply, panels
 from .prepared import prepared
-from .transform import BLOCK, compiled, joined, transform
+from .transform import HALF, compiled, joined, transform
 from .vector import LANES
 
 GAIN = 1.5
 ROWS = 16
+GROUPS = 8  # partial sums of a weight's gradient
+DEEP = 32  # rows of a product at least
+FEW = 4  # times as many numbers in the planes as in partial sums
+LEAST = max(HALF, 32)  # channels: of fewer, transforms and panels are mostly filling
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Shape:
         Transforms and memory cost about what a third of the products would, so fewer are to be at least
         1.5 times fewer; a matrix product of fewer rows than ROWS waits for its weights.
         """
-        if any(channels % LANES or channels < BLOCK for channels in (self.into, self.out)):
+        if any(channels % LANES or channels < LEAST for channels in (self.into, self.out)):
             return None
         found = algorithm(self.image, self.plane, self.kernel, self.stride, self.padding)
         direct = self.plane[0] * self.plane[1] * self.kernel[0] * self.kernel[1]
@@ -91,15 +95,23 @@ class Fast:
         return _there(self.results, s.out, before), _back(self.images, after, s.into)
 
     @cached_property
+    def by_image(self) -> bool:
+        """Whether a weight's gradient is summed image by image in GROUPS: where its partial sums are few."""
+        s, tiles = self.shape, self.known.tiles
+        planes, sums = self.rows * (self.wide + s.out), GROUPS * self.wide * s.out
+        return tiles >= DEEP and s.images >= GROUPS and FEW * sums <= planes
+
+    @cached_property
     def _for_weights(self):
-        """U into panels, D, and Vᵀ."""
-        s = self.shape
-        panel = np.prod(panels_shape(self.rows, self.wide))
-        d_row, v_step = s.out + PAD, s.out * self.wide + PAD
+        """U into panels, D, and Vᵀ; U and D of one image or of all."""
+        s, known = self.shape, self.known
+        rows = known.tiles if self.by_image else self.rows
+        panel = np.prod(panels_shape(rows, self.wide))
+        d_row, v_step = s.out + PAD, s.out * self.wide + (0 if self.by_image else PAD)
         return (
             _there(self.images, s.into, self.plane * panel + (1 + self.tile) * WIDE),
-            _there(self.results, s.out, self.plane * (self.rows * d_row + PAD) + self.tile * d_row),
-            _back(self.weights, np.arange(self.known.planes) * v_step, s.into),
+            _there(self.results, s.out, self.plane * (rows * d_row + PAD) + self.tile * d_row),
+            _back(self.weights, np.arange(known.planes) * v_step, s.into),
         )
 
     @cached_property
@@ -171,14 +183,19 @@ class Fast:
 
     def conv2d_weight_grad(self, x, y):
         """gw = Vᵀ(dᵀ u), (O, taps, C)."""
-        s, tiles = self.shape, self.known.tiles
+        s, planes, tiles = self.shape, self.known.planes, self.known.tiles
         to_u, to_d, to_gw = self._for_weights
-        u = panels(self.known.planes, self.rows, self.wide, "u")
-        transform(to_u, x, x[0].size, u, tiles * WIDE, s.images, self.no_shift[: s.into], u[0, 0].size)
-        d = self._planes("d", self.rows, s.out, PAD)
-        transform(to_d, y, y[0].size, d, tiles * (s.out + PAD), s.images, self.no_shift[: s.out])
-        v = self._planes("v", s.out, self.wide, 0)
-        multiply(d, u, v)
+        if self.by_image:
+            some = scratch("v", (GROUPS, planes, s.out, self.wide), x.dtype)
+            correlate(to_u, to_d, x, y, some, tiles)
+            v = some.sum(0)
+        else:
+            u = panels(planes, self.rows, self.wide, "u")
+            transform(to_u, x, x[0].size, u, tiles * WIDE, s.images, self.no_shift[: s.into], u[0, 0].size)
+            d = self._planes("d", self.rows, s.out, PAD)
+            transform(to_d, y, y[0].size, d, tiles * (s.out + PAD), s.images, self.no_shift[: s.out])
+            v = self._planes("v", s.out, self.wide, 0)
+            multiply(d, u, v)
         gw = fresh((s.out, self.taps, s.into), x.dtype)
         transform(to_gw, v, self.wide, gw, gw[0].size, s.out, self.no_shift[: s.into])
         return gw

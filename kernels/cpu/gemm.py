@@ -2,7 +2,7 @@
 
     panels = np.empty(panels_shape(k, n), np.float32)
     pack(b, b_transposed, bias, panels)    # B in the order in which the tile reads it
-    product(address(a), a_step, a_transposed, address(panels), address(c), c_step, m, n, k, *ahead)
+    product(address(a), a_step, a_transposed, address(panels), address(c), c_step, m, n, k, NO, *ahead)
 
 The ladder, after Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008):
 
@@ -37,33 +37,60 @@ from .vector import (
     VECTOR,
     VECTORS,
     address,
+    first_lanes,
     intrinsic,
     keep,
     load,
+    load_some,
     multiply_add,
     pointer,
     prefetch,
     spread,
     store,
+    store_some,
 )
 
 WIDE = LANES * VECTORS
-DEPTH = 256
+DEPTH = min(256, (1 << 13) // WIDE)  # a block of a panel takes 32 KB at most
 HEIGHT = 96
 FEW = 24  # rows that meet a panel too seldom for it to be worth keeping near
 BREADTH = 256
-NO, YES = np.int64(0), np.int64(1)  # what `product` and `pack` take: plain 0 and True are types of their own
+AHEAD = max(LINE, 4 * WIDE)  # bytes asked for in each step of a tile: as many as it reads of a panel
+NARROW = max(
+    1, VECTORS - 1
+)  # vectors of a tile for a last panel of few columns: of 48, a quarter would be filling
+NO, YES = 0, 1  # what `product` and `pack` take: True and False are types of their own
 
 
-def sums_in_registers(builder, k, heads, along, b, b_step, start, start_step, c, c_step, ahead=None):
-    """Writes the loop over k of a tile: C = start + A B, a row for each of `heads` and WIDE columns.
+def sums_in_registers(
+    builder,
+    k,
+    heads,
+    along,
+    b,
+    b_step,
+    start,
+    start_step,
+    c,
+    c_step,
+    ahead=None,
+    vectors=VECTORS,
+    columns=None,
+):
+    """Writes the loop over k of a tile: C = start + A B, a row for each of `heads`, columns in `vectors`.
 
     Row r of A has its number i at heads[r] + along(i) floats; b_step floats lie between rows of B. Each step
-    asks the cache for one more line from `ahead` on.
+    asks the cache for AHEAD more bytes from `ahead` on. Of start and C there may be fewer `columns`.
     """
-    every = [(r, v) for r in range(len(heads)) for v in range(VECTORS)]
+    every = [(r, v) for r in range(len(heads)) for v in range(vectors)]
     places = [builder.add(builder.mul(INT(r), start_step), INT(v * LANES)) for r, v in every]
-    first = [load(builder, start, place) for place in places]
+    if columns is None:
+        first = [load(builder, start, place) for place in places]
+    else:
+        masks = [first_lanes(builder, builder.sub(columns, INT(v * LANES))) for v in range(vectors)]
+        first = [
+            load_some(builder, start, place, masks[v]) for (_, v), place in zip(every, places, strict=True)
+        ]
 
     before = builder.block
     loop, after = (builder.function.append_basic_block(name) for name in ("sum", "done"))
@@ -73,9 +100,11 @@ def sums_in_registers(builder, k, heads, along, b, b_step, start, start_step, c,
     i.add_incoming(INT(0), before)
     sums = [builder.phi(VECTOR) for _ in every]
     row = builder.mul(i, b_step)
-    seen = [load(builder, b, builder.add(row, INT(v * LANES))) for v in range(VECTORS)]
+    seen = [load(builder, b, builder.add(row, INT(v * LANES))) for v in range(vectors)]
     if ahead is not None:
-        prefetch(builder, ahead, builder.mul(i, INT(LINE // 4)))
+        line = builder.mul(i, INT(AHEAD // 4))
+        for j in range(0, AHEAD // 4, LINE // 4):
+            prefetch(builder, ahead, builder.add(line, INT(j)))
     place = along(i)
     numbers = [spread(builder, builder.load(builder.gep(head, [place]))) for head in heads]
     new = [
@@ -89,31 +118,45 @@ def sums_in_registers(builder, k, heads, along, b, b_step, start, start_step, c,
     builder.cbranch(builder.icmp_signed("<", following, k), loop, after)
 
     builder.position_at_end(after)
-    for (r, v), total in zip(every, new, strict=True):
-        store(builder, total, c, builder.add(builder.mul(INT(r), c_step), INT(v * LANES)))
+    places = [builder.add(builder.mul(INT(r), c_step), INT(v * LANES)) for r, v in every]
+    if columns is None:
+        for place, total in zip(places, new, strict=True):
+            store(builder, total, c, place)
+        return
+    whole = builder.icmp_signed(">=", columns, INT(vectors * LANES))
+    with builder.if_else(whole) as (all_of_it, some_of_it):
+        with all_of_it:  # with a mask of AVX2 a store takes several times as long
+            for place, total in zip(places, new, strict=True):
+                store(builder, total, c, place)
+        with some_of_it:
+            for (_, v), place, total in zip(every, places, new, strict=True):
+                store_some(builder, total, c, place, masks[v])
 
 
 @intrinsic(prefer_literal=True)
-def tile(typingctx, rows, transposed, k, a, a_step, b, start, start_step, c, c_step, ahead):
-    """C = start + A B for `rows` rows and WIDE columns, with all sums in registers.
+def tile(typingctx, rows, transposed, vectors, k, a, a_step, b, start, start_step, c, c_step, columns, ahead):
+    """C = start + A B for `rows` rows and `columns` columns, of which WIDE are computed, in registers.
 
     `rows` and `transposed` are literals; the others int64: addresses, and steps in floats between rows. A is
     (rows, k), or (k, rows) where transposed; start_step may be 0.
     """
-    count, flipped = rows.literal_value, transposed.literal_value
+    count, flipped, across = rows.literal_value, transposed.literal_value, vectors.literal_value
 
     def generate(context, builder, signature, args):
-        _, _, k, a, a_step, b, start, start_step, c, c_step, ahead = args
+        _, _, _, k, a, a_step, b, start, start_step, c, c_step, columns, ahead = args
         a, b, start, c, ahead = (pointer(builder, p) for p in (a, b, start, c, ahead))
         heads = [builder.gep(a, [INT(r) if flipped else builder.mul(INT(r), a_step)]) for r in range(count)]
 
         def along(i):
             return builder.mul(i, a_step) if flipped else i
 
-        sums_in_registers(builder, k, heads, along, b, INT(WIDE), start, start_step, c, c_step, ahead)
+        step = INT(WIDE)
+        sums_in_registers(
+            builder, k, heads, along, b, step, start, start_step, c, c_step, ahead, across, columns
+        )
         return context.get_dummy_value()
 
-    return types.void(rows, transposed, *[types.int64] * 9), generate
+    return types.void(rows, transposed, vectors, *[types.int64] * 10), generate
 
 
 @intrinsic
@@ -135,20 +178,29 @@ def tile_rows(rest):
 
 
 @inlined
-def _tile(rows, transposed, k, a, a_step, b, start, start_step, c, c_step, ahead):
+def _rows(vectors, rows, transposed, k, a, a_step, b, start, start_step, c, c_step, columns, ahead):
+    """`tile` of so many rows; the number of vectors is a literal."""
     if transposed:
         if rows == 6:
-            tile(6, 1, k, a, a_step, b, start, start_step, c, c_step, ahead)
+            tile(6, 1, vectors, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
         elif rows == 4:
-            tile(4, 1, k, a, a_step, b, start, start_step, c, c_step, ahead)
+            tile(4, 1, vectors, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
         else:
-            tile(1, 1, k, a, a_step, b, start, start_step, c, c_step, ahead)
+            tile(1, 1, vectors, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
     elif rows == 6:
-        tile(6, 0, k, a, a_step, b, start, start_step, c, c_step, ahead)
+        tile(6, 0, vectors, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
     elif rows == 4:
-        tile(4, 0, k, a, a_step, b, start, start_step, c, c_step, ahead)
+        tile(4, 0, vectors, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
     else:
-        tile(1, 0, k, a, a_step, b, start, start_step, c, c_step, ahead)
+        tile(1, 0, vectors, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
+
+
+@inlined
+def _tile(rows, transposed, k, a, a_step, b, start, start_step, c, c_step, columns, ahead):
+    if columns > NARROW * LANES:
+        _rows(VECTORS, rows, transposed, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
+    else:
+        _rows(NARROW, rows, transposed, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
 
 
 @inlined
@@ -161,44 +213,29 @@ def _block(a, a_step, transposed, b, start, start_step, b_step, c, c_step, size,
     """
     m, n, k = size
     then, ahead, reach = ask
-    spare = np.empty(6 * WIDE, np.float32)
-    aside = address(spare)
     asked = 0
     for left in range(0, n, WIDE):
-        ragged = left + WIDE > n
         panel = b + 4 * (left // WIDE * b_step)
         i = 0
         while i < m:
             rows = tile_rows(m - i)
             mine = a + 4 * (i if transposed else i * a_step)
-            to, to_step = c + 4 * (i * c_step + left), c_step
-            if start_step:
-                origin = start + 4 * (i * start_step + left)
-            else:
-                origin = start + 4 * (left // WIDE * b_step)
-            if ragged:
-                for r in range(rows if start_step else 0):
-                    _copy(origin + 4 * r * start_step, aside + 4 * r * WIDE, n - left)
-                origin, to, to_step = aside if start_step else origin, aside, WIDE
-            origin_step = to_step if start_step else 0
+            to = c + 4 * (i * c_step + left)
+            origin = start + 4 * (i * start_step + left if start_step else left // WIDE * b_step)
             line = panel
             if i == 0:
                 line = panel + 4 * b_step if left + WIDE < n else then
             elif asked < reach:
                 line = ahead + asked
-                asked += LINE * k
-            _tile(rows, transposed, k, mine, a_step, panel, origin, origin_step, to, to_step, line)
-            if ragged:
-                for r in range(rows):
-                    _copy(aside + 4 * r * WIDE, c + 4 * ((i + r) * c_step + left), n - left)
+                asked += AHEAD * k
+            _tile(rows, transposed, k, mine, a_step, panel, origin, start_step, to, c_step, n - left, line)
             i += rows
-    keep(spare)
     return asked
 
 
 @inner
-def product(a, a_step, transposed, panels, c, c_step, m, n, k, ahead, reach, later, later_reach):
-    """C (m, n) = bias + A B, from addresses; k is at least 1.
+def product(a, a_step, transposed, panels, c, c_step, m, n, k, more, ahead, reach, later, later_reach):
+    """C (m, n) = bias + A B, from addresses, or C + A B if `more`; k is at least 1.
 
     A is (m, k) with a_step floats between rows, or (k, m) where transposed; C has c_step between rows; B and
     the bias are `panels` as `pack` wrote them. Meanwhile the `reach` bytes from `ahead` on, which the caller
@@ -225,7 +262,7 @@ def product(a, a_step, transposed, panels, c, c_step, m, n, k, ahead, reach, lat
                         _copy(mine + 4 * i * a_step, aside + 4 * i * HEIGHT, rows)
                     mine, mine_step = aside, HEIGHT
                 to = c + 4 * (top * c_step + left)
-                start, start_step = (to, c_step) if below else (panel, 0)
+                start, start_step = (to, c_step) if below or more else (panel, 0)
                 if top + HEIGHT < m:
                     then = b
                 elif below + depth < k:

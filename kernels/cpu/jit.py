@@ -48,7 +48,14 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
 
 
 class _Inner(CPUDispatcher):
-    """Says so where Numba's own would jump to code that was not made."""
+    """One version for all integers, where Numba makes another for each that is written in a call.
+
+    Says what is wrong where Numba's own would jump to code that was not made.
+    """
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        plain = tuple(types.int64 if isinstance(kind, types.IntegerLiteral) else kind for kind in args)
+        return super().get_call_template(plain, kws)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(f"{self.py_func.__name__}: compiled functions alone can call it; see `inner`")

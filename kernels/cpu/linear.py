@@ -68,8 +68,8 @@ def plan(m: int, k: int, n: int, summed: bool = False, gradient: bool = False) -
     is to be made of `pieces` (`gradient`): no part reads what another does. By columns where there are
     enough: no part packs what another does. Else by rows, each of which packs all of B.
 
-    >>> plan(128, 128, 784), plan(16, 12544, 100), plan(8192, 512, 1024)
-    ((1, 112, 7), (2, 1568, 8), None)
+    >>> plan(128, 128, 1024), plan(16, 12544, 100), plan(8192, 512, 1024)
+    ((1, 128, 8), (2, 1568, 8), None)
     """
     if gradient and pieces(m, k, n) > 1:
         step = -(-k // pieces(m, k, n))
@@ -112,7 +112,7 @@ def _part(number, place):
     corner = a + 4 * (begin * a_step + top if a_transposed else top * a_step + begin)
     to = c + 4 * (top * n + left + (number * m * n if cut == DEPTH else 0))
     rows, columns, terms = bottom - top, right - left, end - begin
-    product(corner, a_step, a_transposed, mine, to, n, rows, columns, terms, mine, NO, mine, NO)
+    product(corner, a_step, a_transposed, mine, to, n, rows, columns, terms, NO, mine, 0, mine, 0)
 
 
 @cache

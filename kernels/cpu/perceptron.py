@@ -151,7 +151,7 @@ def _rows_up(number, place):
         if out == 1 and into > 1:
             _one_unit(table[i], source, to, last - first, into)
         else:
-            product(source, into, NO, panels, to, out, last - first, out, into, panels, NO, panels, NO)
+            product(source, into, NO, panels, to, out, last - first, out, into, NO, panels, 0, panels, 0)
         if slopes[i] != 1:
             activation.rectify(to, to, to, (last - first) * out, slopes[i], slopes[i] == 0, OFF)
         elif i == words[LAYERS] - 1 and words[SQUASHED]:
@@ -172,7 +172,7 @@ def _columns_up(number, place):
     if out == 1 and into > 1:
         _one_unit(table[i], source, to, rows, into)
     else:
-        product(source, into, NO, panels, to, out, rows, right - left, into, panels, NO, panels, NO)
+        product(source, into, NO, panels, to, out, rows, right - left, into, NO, panels, 0, panels, 0)
     squashed = i == words[LAYERS] - 1 and words[SQUASHED] != 0
     for r in range(rows if squashed or slopes[i] != 1 else 0):
         here = to + 4 * r * out
@@ -204,7 +204,7 @@ def _rows_down(number, place):
         if into == 1 and out > 1 and (i or gx):
             linear.rows_times(mine, table[i, WEIGHT], to, last - first, out)
         elif i or gx:
-            product(mine, out, NO, panels, to, into, last - first, into, out, panels, NO, panels, NO)
+            product(mine, out, NO, panels, to, into, last - first, into, out, NO, panels, 0, panels, 0)
         if i:
             signs = table[i - 1, RESULT] + 4 * first * into
             activation.rectify(to, signs, to, (last - first) * into, slopes[i - 1], OFF, OFF)
@@ -225,7 +225,7 @@ def _weights(number, place):
         panels = carray(floats(room), (-(-wide // WIDE), terms + 1, WIDE))
         rows = carray(floats(source), (terms, step))
         pack(rows[0:terms, 0:wide], NO, carray(floats(room), (0,)), panels)
-        product(factors, factor_step, YES, room, to, step, unit[HIGH], wide, terms, room, NO, room, NO)
+        product(factors, factor_step, YES, room, to, step, unit[HIGH], wide, terms, NO, room, 0, room, 0)
     else:
         total = carray(floats(to if unit[ALONG] == 1 else room), (wide,))
         if unit[KIND] == LINES:

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from .gemm import WIDE, YES, panels_shape, product
+from .gemm import NO, YES, panels_shape, product
 from .jit import entry
 from .memory import fresh, location, scratch
 from .team import arguments, run_parts
@@ -37,7 +37,20 @@ def _product_part(number, place):
         later_reach = 0
     n, k = words[N], words[K]
     product(
-        a, words[A_ROW], YES, panels, c, words[C_ROW], last - first, n, k, ahead, reach, later, later_reach
+        a,
+        words[A_ROW],
+        YES,
+        panels,
+        c,
+        words[C_ROW],
+        last - first,
+        n,
+        k,
+        NO,
+        ahead,
+        reach,
+        later,
+        later_reach,
     )
 
 
@@ -52,12 +65,10 @@ def _steps(x):
 
 
 def panels(planes: int, k: int, n: int, name: str | None = None) -> np.ndarray:
-    """Room for planes of (k, n) in panels, zero where no number belongs: new, or scratch of this name."""
+    """Room for planes of (k, n) in panels, without a bias: new, or scratch of this name."""
     shape, dtype = (planes, *panels_shape(k, n)), np.dtype(np.float32)
     room = scratch(name, shape, dtype) if name else fresh(shape, dtype)
     room[:, :, 0] = 0
-    if n % WIDE:
-        room[:, -1] = 0
     return room
 
 

@@ -33,8 +33,8 @@ from numba import types
 from numba.core import cgutils
 from numba.np.numpy_support import carray
 
-from .gemm import NO, WIDE, panels_shape, sums_in_registers, tile_rows
-from .jit import entry, inner, jit
+from .gemm import WIDE, sums_in_registers, tile_rows
+from .jit import entry, inlined, inner, jit
 from .memory import fresh, location
 from .team import arguments, run_parts
 from .vector import (
@@ -42,6 +42,7 @@ from .vector import (
     LANES,
     LINE,
     VECTOR,
+    VECTORS,
     address,
     floats,
     intrinsic,
@@ -59,14 +60,14 @@ GROUPS = 8  # partial sums of a weight gradient
 DEEP = 256  # places whose sums stay in registers; their output gradients are read for each tile of taps
 
 # What a part of the work is told: addresses; counts of images, places, numbers to a window, outputs.
-X, B, Y, PLACES, TAPS, N, COUNT, K, OUT = range(9)
-H, W, DOWN, ACROSS, TOP, LEFT = range(9, 15)  # the image, its frame, where it lies there
-BIAS, HIGH, WIDTH, STRIDE, UNIT, KERNEL, UNITS = range(15, 22)  # of `_spread`
+X, B, Y, PLACES, TAPS, N, COUNT, K, OUT, BROAD = range(10)
+H, W, DOWN, ACROSS, TOP, LEFT = range(10, 16)  # the image, its frame, where it lies there
+BIAS, HIGH, WIDTH, STRIDE, UNIT, KERNEL, UNITS = range(16, 23)  # of `_spread`
 
 
 def pays(channels: int, out: int, dtype: np.dtype) -> bool:
     """Whether convolutions of such images to as many output channels, or their gradients, belong here."""
-    return dtype == np.float32 and channels <= CHANNELS and out % WIDE == 0
+    return dtype == np.float32 and channels <= CHANNELS and out % LANES == 0
 
 
 def transpose_pays(x: np.ndarray, weight: np.ndarray, stride: tuple[int, int]) -> bool:
@@ -82,24 +83,31 @@ def _columns(weight, stride):
     return -(-kh * -(-kw // stride[1]) * stride[1] * out // WIDE) * WIDE
 
 
+def _wide(out: int) -> int:
+    """Columns of a tile: the most of which `out` columns are a number."""
+    return max(LANES * n for n in range(1, VECTORS + 1) if out % (LANES * n) == 0)
+
+
 @intrinsic(prefer_literal=True)
-def _tile(typingctx, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach):
-    """C = start + A B for `rows` rows and WIDE columns, A's row r and column i at x + heads[r] + along[i].
+def _tile(
+    typingctx, rows, vectors, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach
+):
+    """C = start + A B for `rows` rows, columns in `vectors`; A's number r, i at x + heads[r] + along[i].
 
     Asks for the places of as many rows below C, and at each of the k steps for a line `reach` bytes further
     from `ahead` on.
     """
-    count = rows.literal_value
+    count, across = rows.literal_value, vectors.literal_value
 
     def generate(context, builder, signature, args):
-        _, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach = args
+        _, _, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach = args
         x, b, start, c = (pointer(builder, p) for p in (x, b, start, c))
         heads, along = (builder.inttoptr(p, INT.as_pointer()) for p in (heads, along))
         firsts = [builder.gep(x, [builder.load(builder.gep(heads, [INT(r)]))]) for r in range(count)]
 
         for r in range(count, 2 * count):
             row = builder.mul(INT(r), c_step)
-            for j in range(0, WIDE, LINE // 4):
+            for j in range(0, across * LANES, LINE // 4):
                 prefetch(builder, c, builder.add(row, INT(j)), written=True)
 
         def place(i):
@@ -107,22 +115,35 @@ def _tile(typingctx, rows, k, x, heads, along, b, b_step, start, start_step, c, 
             prefetch(builder, pointer(builder, later), INT(0))
             return builder.load(builder.gep(along, [i]))
 
-        sums_in_registers(builder, k, firsts, place, b, b_step, start, start_step, c, c_step)
+        sums_in_registers(builder, k, firsts, place, b, b_step, start, start_step, c, c_step, vectors=across)
         return context.get_dummy_value()
 
-    return types.void(rows, *[types.int64] * 12), generate
+    return types.void(rows, vectors, *[types.int64] * 12), generate
+
+
+@inlined
+def _rows(vectors, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach):
+    """`_tile` of so many rows; the number of vectors is a literal."""
+    if rows == 5:
+        _tile(5, vectors, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
+    elif rows == 6:
+        _tile(6, vectors, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
+    elif rows == 4:
+        _tile(4, vectors, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
+    else:
+        _tile(1, vectors, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
 
 
 @inner
-def _sums(rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach):
-    if rows == 5:
-        _tile(5, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
-    elif rows == 6:
-        _tile(6, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
-    elif rows == 4:
-        _tile(4, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
-    else:
-        _tile(1, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
+def _sums(wide, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach):
+    if wide == WIDE:
+        _rows(VECTORS, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
+    elif wide == LANES:
+        _rows(1, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
+    elif VECTORS > 2 and wide == 2 * LANES:
+        _rows(2, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
+    elif VECTORS > 2:
+        _rows(3, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
 
 
 @inner
@@ -132,23 +153,23 @@ def _tile_rows(rest):
 
 
 @inner
-def _reach(size, rows, k, out):
+def _reach(size, rows, k, out, wide):
     """Of `size` bytes, how many for each step of a product's tiles."""
-    return size // max(1, rows * k * out // (6 * WIDE)) + 1
+    return size // max(1, rows * k * out // (6 * wide)) + 1
 
 
 @inner
 def _multiply(x, words, y, ahead, size):
     """y = bias + the windows at x times the packed weights; asks for `size` bytes from `ahead` on."""
-    k, out = words[K], words[OUT]
-    reach = _reach(size, words[COUNT], k, out)
+    k, out, wide = words[K], words[OUT], words[BROAD]
+    reach = _reach(size, words[COUNT], k, out, wide)
     i = 0
     while i < words[COUNT]:
         rows = _tile_rows(words[COUNT] - i)
-        for left in range(0, out, WIDE):
+        for left in range(0, out, wide):
             b = words[B] + 4 * left * (k + 1)
             heads, to = words[PLACES] + 8 * i, y + 4 * (i * out + left)
-            _sums(rows, k, x, heads, words[TAPS], b + 4 * WIDE, WIDE, b, NO, to, out, ahead, reach)
+            _sums(wide, rows, k, x, heads, words[TAPS], b + 4 * wide, wide, b, 0, to, out, ahead, reach)
             ahead += k * reach
         i += rows
 
@@ -180,7 +201,7 @@ def _convolve_part(number, place):
 def _correlate_part(number, place):
     """total[tap, o] = the sum over one group of images of windows times output gradients."""
     words = arguments(place)
-    count, k, out = words[COUNT], words[K], words[OUT]
+    count, k, out, wide = words[COUNT], words[K], words[OUT], words[BROAD]
     total = words[Y] + 4 * number * k * out
     carray(floats(total), (k * out,))[:] = 0
     frame = np.zeros((words[DOWN], words[ACROSS]), np.float32)
@@ -192,14 +213,16 @@ def _correlate_part(number, place):
             depth = min(DEEP, count - first)
             gy = words[B] + 4 * (n * count + first) * out
             size = 4 * depth * out
-            ahead, reach = gy + size, _reach(size, depth, k, out)
-            for left in range(0, out, WIDE):
+            ahead, reach = gy + size, _reach(size, depth, k, out, wide)
+            for left in range(0, out, wide):
                 t = 0
                 while t < k:
                     rows = _tile_rows(k - t)
                     heads, along = words[TAPS] + 8 * t, words[PLACES] + 8 * first
                     to = total + 4 * (t * out + left)
-                    _sums(rows, depth, x, heads, along, gy + 4 * left, out, to, out, to, out, ahead, reach)
+                    _sums(
+                        wide, rows, depth, x, heads, along, gy + 4 * left, out, to, out, to, out, ahead, reach
+                    )
                     ahead += depth * reach
                     t += rows
     keep(frame)
@@ -301,17 +324,18 @@ def _scatter(values, places, target):
 
 
 @cache
-def _panel_places(shape, rows, columns, k):
+def _panel_places(shape, rows, columns, k, wide):
     """Where in panels of k rows each number of a weight goes: to row Σ rows · i and column Σ columns · i."""
     at = np.indices(shape).reshape(len(shape), -1)
     row, column = np.array(rows) @ at, np.array(columns) @ at
-    return (column // WIDE * (k + 1) + row + 1) * WIDE + column % WIDE
+    return (column // wide * (k + 1) + row + 1) * wide + column % wide
 
 
 def _packed(weight, rows, columns, k, out):
     """The matrix (k, out) made of a weight, as a tile reads it; beside the weight and for the bias, zeros."""
-    panels = np.zeros(panels_shape(k, out), np.float32)
-    places = _panel_places(weight.shape, rows, columns, k)
+    wide = _wide(out)
+    panels = np.zeros((out // wide, k + 1, wide), np.float32)
+    places = _panel_places(weight.shape, rows, columns, k, wide)
     _scatter(np.ascontiguousarray(weight).reshape(-1), places, panels.reshape(-1))
     return panels
 
@@ -329,9 +353,11 @@ def _tables(channels, kernel, plane, stride):
 def _words(x, b, y, kernel, plane, stride, padding):
     """What `_convolve_part` and `_correlate_part` are told; the last axis of y is that of outputs."""
     n, h, w, c = x.shape
+    out = y.shape[-1]
     places, taps, frame = _tables(c, tuple(kernel), tuple(plane), tuple(stride))
     arrays = (location(array) for array in (x, b, y, places, taps))
-    return *arrays, n, places.size, taps.size, y.shape[-1], h, w * c, *frame, padding[0], padding[1] * c
+    sizes = n, places.size, taps.size, out, _wide(out)
+    return *arrays, *sizes, h, w * c, *frame, padding[0], padding[1] * c
 
 
 def conv2d(x, weight, bias, plane, stride, padding):
@@ -340,7 +366,7 @@ def conv2d(x, weight, bias, plane, stride, padding):
     kh, kw = kernel
     panels = _packed(weight, (0, 1, kw * c, c), (1, 0, 0, 0), kh * kw * c, out)
     if bias is not None:
-        panels[:, 0] = bias.reshape(-1, WIDE)
+        panels[:, 0] = bias.reshape(len(panels), -1)
     y = fresh((len(x), *plane, out), x.dtype)
     run_parts(_entries()[0], _words(x, panels, y, kernel, plane, stride, padding), -(-len(x) // IMAGES))
     return y
@@ -368,7 +394,7 @@ def conv_transpose2d(x, weight, bias, image, stride, padding):
     y = fresh((n, *image, out), x.dtype)
     places, taps = np.arange(h * w) * k, np.arange(k)
     addresses = (location(array) for array in (x, panels, y, places, taps))
-    sizes = n, h * w, k, columns, h, w, 0, 0, padding[0], padding[1] * out
+    sizes = n, h * w, k, columns, _wide(columns), h, w, 0, 0, padding[0], padding[1] * out
     words = *addresses, *sizes, location(shift), image[0], image[1] * out, stride[0], unit, kh, units
     run_parts(_entries()[2], words, -(-n // IMAGES))
     return y

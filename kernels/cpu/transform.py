@@ -24,7 +24,7 @@ from numba import types
 from numba.np.numpy_support import carray
 
 from .gemm import WIDE
-from .jit import entry, inner
+from .jit import entry, inlined, inner
 from .memory import location, streams
 from .programs import Program
 from .team import arguments, run_parts
@@ -45,8 +45,7 @@ from .vector import (
     stream,
 )
 
-GROUP = 4  # registers of sums
-BLOCK = GROUP * LANES
+BLOCK, HALF = 4 * LANES, 2 * LANES  # of channels, whose sums are in 4 or 2 registers
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,20 @@ PLAIN, SHIFTED, STREAMED = range(3)  # what becomes of a sum
 
 @intrinsic(prefer_literal=True)
 def _sums(
-    typingctx, terms, kind, count, coefficients, places, values, targets, target, column, apart, shift, ahead
+    typingctx,
+    terms,
+    kind,
+    vectors,
+    count,
+    coefficients,
+    places,
+    values,
+    targets,
+    target,
+    column,
+    apart,
+    shift,
+    ahead,
 ):
     """`count` sums of `terms` values: target[targets[s]:] = Σ coefficients[s][i] · values[places[s][i]:].
 
@@ -83,15 +95,15 @@ def _sums(
     shift is added. STREAMED: so too, and past the caches, into places where a vector begins. Each sum asks
     the cache for one more line from `ahead` on.
     """
-    width, kind_of = terms.literal_value, kind.literal_value
+    width, kind_of, group = terms.literal_value, kind.literal_value, vectors.literal_value
 
     def generate(context, builder, signature, args):
-        _, _, count, coefficients, places, values, targets, target, column, apart, shift, ahead = args
+        _, _, _, count, coefficients, places, values, targets, target, column, apart, shift, ahead = args
         coefficients, values, target, shift, ahead = (
             pointer(builder, p) for p in (coefficients, values, target, shift, ahead)
         )
         places, targets = (builder.inttoptr(p, INT.as_pointer()) for p in (places, targets))
-        across = [INT(v * LANES) for v in range(GROUP)]
+        across = [INT(v * LANES) for v in range(group)]
         columns = [builder.add(column, v) for v in across]
         panels = [builder.mul(builder.sdiv(j, INT(WIDE)), apart) for j in columns]
         beyond = [
@@ -124,43 +136,40 @@ def _sums(
         builder.position_at_end(after)
         return context.get_dummy_value()
 
-    return types.void(terms, kind, *[types.int64] * 10), generate
+    return types.void(terms, kind, vectors, *[types.int64] * 10), generate
+
+
+@inlined
+def _kinds(vectors, kind, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead):
+    """`_sums` of any kind, and of so many terms; the number of vectors is a literal."""
+    if kind == PLAIN:
+        _terms(0, vectors, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead)
+    elif kind == SHIFTED:
+        _terms(1, vectors, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead)
+    else:
+        _terms(2, vectors, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead)
+
+
+@inlined
+def _terms(kind, vectors, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead):
+    if terms == 1:
+        _sums(1, kind, vectors, count, weights, origins, values, tos, target, column, apart, shift, ahead)
+    elif terms == 2:
+        _sums(2, kind, vectors, count, weights, origins, values, tos, target, column, apart, shift, ahead)
+    elif terms == 3:
+        _sums(3, kind, vectors, count, weights, origins, values, tos, target, column, apart, shift, ahead)
+    else:
+        _sums(4, kind, vectors, count, weights, origins, values, tos, target, column, apart, shift, ahead)
 
 
 @inner
-def _plain(terms, count, coefficients, places, values, targets, target, column, apart, shift, ahead):
-    if terms == 1:
-        _sums(1, 0, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
-    elif terms == 2:
-        _sums(2, 0, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
-    elif terms == 3:
-        _sums(3, 0, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
-    else:
-        _sums(4, 0, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
+def _wide(kind, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead):
+    _kinds(4, kind, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead)
 
 
 @inner
-def _shifted(terms, count, coefficients, places, values, targets, target, column, apart, shift, ahead):
-    if terms == 1:
-        _sums(1, 1, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
-    elif terms == 2:
-        _sums(2, 1, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
-    elif terms == 3:
-        _sums(3, 1, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
-    else:
-        _sums(4, 1, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
-
-
-@inner
-def _streamed(terms, count, coefficients, places, values, targets, target, column, apart, shift, ahead):
-    if terms == 1:
-        _sums(1, 2, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
-    elif terms == 2:
-        _sums(2, 2, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
-    elif terms == 3:
-        _sums(3, 2, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
-    else:
-        _sums(4, 2, count, coefficients, places, values, targets, target, column, apart, shift, ahead)
+def _narrow(kind, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead):
+    _kinds(2, kind, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead)
 
 
 RUNS, RUN_COUNT, COEFFICIENTS, PLACES, TARGETS, SIZE = range(6)
@@ -184,31 +193,29 @@ def perform(steps, image, result, apart, channels, shift, kind, values, ahead, r
     words = carray(integers(steps), (6,))
     runs = carray(integers(words[RUNS]), (words[RUN_COUNT], 5))
     room = aligned(address(values))
-    for block in range(0, channels, BLOCK):
-        c = min(block, channels - BLOCK)  # the last may do again what the one before did
+    c = 0
+    while c < channels:
+        wide = channels - c >= BLOCK
+        c = c if wide else min(c, channels - HALF)  # the last may do again what the one before did
         weights, origins, tos = words[COEFFICIENTS], words[PLACES], words[TARGETS]
         for r in range(len(runs)):
             terms, count = runs[r, 0], runs[r, 1]
             seen = image + 4 * c if runs[r, 2] else room
-            column = runs[r, 4] + c
             line = ahead if reach > 0 else room
-            if not runs[r, 3]:
-                _plain(terms, count, weights, origins, seen, tos, room, 0, WIDE, room, line)
-            elif kind == PLAIN:
-                _plain(terms, count, weights, origins, seen, tos, result, column, apart, room, line)
-            elif kind == SHIFTED:
-                _shifted(
-                    terms, count, weights, origins, seen, tos, result, column, apart, shift + 4 * c, line
-                )
+            target, how, apart_by, more = (
+                (result, kind, apart, shift + 4 * c) if runs[r, 3] else (room, PLAIN, WIDE, room)
+            )
+            column = runs[r, 4] + c if runs[r, 3] else 0
+            if wide:
+                _wide(how, terms, count, weights, origins, seen, tos, target, column, apart_by, more, line)
             else:
-                _streamed(
-                    terms, count, weights, origins, seen, tos, result, column, apart, shift + 4 * c, line
-                )
+                _narrow(how, terms, count, weights, origins, seen, tos, target, column, apart_by, more, line)
             weights += 4 * terms * count
             origins += 8 * terms * count
             tos += 8 * count
             ahead += LINE * count
             reach -= LINE * count
+        c += BLOCK if wide else HALF
 
 
 # What a part of the work is told: addresses and sizes.
@@ -247,7 +254,7 @@ def _entry():
 def transform(steps, source, source_step, target, target_step, images, shift, apart=WIDE):
     """target = the programs of source, for each image and channel, on all threads.
 
-    The steps between images count floats. There are BLOCK channels or more, a multiple of LANES;
+    The steps between images count floats. There are HALF channels or more, a multiple of LANES;
     shift[channel] is added to outputs.
     """
     step = max(1, -(-images // PARTS))

@@ -22,7 +22,7 @@ from .team import arguments, share, team
 from .vector import address, doubles, floats, integers, keep
 
 PARAMS, GRADS, FIRST, SECOND = np.arange(4)  # columns; as plain numbers each would be a type of its own
-PART = 1 << 13
+PART = 1 << 15
 ALONE = 1 << 14  # numbers that each thread should have, or a helper costs more than it does
 
 

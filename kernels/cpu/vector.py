@@ -76,6 +76,40 @@ def stream(builder: Any, vector: Any, base: Any, offset: Any) -> None:
     done.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
 
 
+def first_lanes(builder: Any, count: Any) -> Any:
+    """The mask of a vector's first `count` lanes; any count."""
+    word = ir.IntType(32)
+    kind = ir.VectorType(word, LANES)
+    count = builder.select(builder.icmp_signed("<", count, INT(LANES)), count, INT(LANES))
+    undefined, zeros = ir.Constant(kind, ir.Undefined), ir.Constant(kind, [0] * LANES)
+    single = builder.insert_element(undefined, builder.trunc(count, word), word(0))
+    lanes = ir.Constant(kind, list(range(LANES)))
+    return builder.icmp_signed("<", lanes, builder.shuffle_vector(single, undefined, zeros))
+
+
+def _masked(builder: Any, name: str, result: Any, kinds: list[Any]) -> Any:
+    name = f"llvm.masked.{name}.v{LANES}f32.p0"
+    return builder.module.globals.get(name) or ir.Function(
+        builder.module, ir.FunctionType(result, kinds), name
+    )
+
+
+def load_some(builder: Any, base: Any, offset: Any, mask: Any) -> Any:
+    """As `load`; memory is read where the mask is set, and the other lanes are 0."""
+    place = builder.bitcast(builder.gep(base, [offset]), VECTOR.as_pointer())
+    word = ir.IntType(32)
+    function = _masked(builder, "load", VECTOR, [place.type, word, mask.type, VECTOR])
+    return builder.call(function, [place, word(4), mask, constant(0)])
+
+
+def store_some(builder: Any, vector: Any, base: Any, offset: Any, mask: Any) -> None:
+    """As `store`; memory is written where the mask is set."""
+    place = builder.bitcast(builder.gep(base, [offset]), VECTOR.as_pointer())
+    word = ir.IntType(32)
+    function = _masked(builder, "store", ir.VoidType(), [VECTOR, place.type, word, mask.type])
+    builder.call(function, [vector, place, word(4), mask])
+
+
 def spread(builder: Any, number: Any) -> Any:
     """A vector of one number."""
     undefined = ir.Constant(VECTOR, ir.Undefined)

@@ -104,7 +104,7 @@ def _convolve_part(number, place):
     windows = _gathered(words, start, stop)
     (m, k), n, panels = windows.shape, words[DEEP], words[MATRIX]
     to = words[ROWS] + 4 * start * words[PLACES] * n
-    product(address(windows), k, NO, panels, to, n, m, n, k, panels, NO, panels, NO)
+    product(address(windows), k, NO, panels, to, n, m, n, k, NO, panels, 0, panels, 0)
     keep(windows)
 
 
@@ -116,7 +116,7 @@ def _spread_part(number, place):
     windows = np.empty(((stop - start) * words[PLACES], taps[0] * taps[1]), np.float32)
     (m, n), k = windows.shape, words[DEEP]
     rows = words[ROWS] + 4 * start * words[PLACES] * k
-    product(rows, k, NO, panels, address(windows), n, m, n, k, panels, NO, panels, NO)
+    product(rows, k, NO, panels, address(windows), n, m, n, k, NO, panels, 0, panels, 0)
     bias = carray(floats(words[BIAS]), (words[CHANNELS],))
     step, origin = (words[DOWN], words[ACROSS]), (words[TOP], words[LEFT])
     scatter(windows, _images(words), bias, start, stop, words[Q], step, origin, taps)
@@ -131,7 +131,7 @@ def _correlate(words, start, stop, to):
     room = np.empty((-(-n // WIDE), k + 1, WIDE), np.float32)
     pack(windows, NO, carray(floats(to), (0,)), room)
     rows, panels = words[ROWS] + 4 * start * words[PLACES] * m, address(room)
-    product(rows, m, YES, panels, to, n, m, n, k, panels, NO, panels, NO)
+    product(rows, m, YES, panels, to, n, m, n, k, NO, panels, 0, panels, 0)
     keep(windows)
     keep(room)
 
