@@ -9,7 +9,7 @@ from rawgan import kernels
 from rawgan.kernels.checks import conv_transpose_output_size
 from rawgan.kernels.cpu import bilinear, fast
 from rawgan.kernels.cpu.fast import Fast, Shape
-from rawgan.kernels.cpu.transform import BLOCK
+from rawgan.kernels.cpu.transform import BLOCK, HALF
 from rawgan.kernels.cpu.vector import LANES
 from rawgan.kernels.reference import convolution as reference
 
@@ -25,8 +25,9 @@ def shapes(draw):
         max(s, k - 2 * p) + draw(st.integers(0, 6)) for k, s, p in zip(kernel, stride, padding, strict=True)
     )
     plane = tuple((n + 2 * p - k) // s + 1 for n, k, s, p in zip(image, kernel, stride, padding, strict=True))
-    into, out = (BLOCK + LANES * draw(st.integers(0, 5)) for _ in range(2))
-    return Shape(draw(st.integers(1, 5)), into, out, image, plane, kernel, stride, padding)
+    into, out = (HALF + LANES * draw(st.integers(0, 7)) for _ in range(2))
+    images = draw(st.integers(1, 5) | st.integers(fast.GROUPS, 2 * fast.GROUPS + 1))
+    return Shape(images, into, out, image, plane, kernel, stride, padding)
 
 
 def channels_last(rng, n, plane, channels):
@@ -39,8 +40,8 @@ def assert_near(got, wanted):
 
 
 @settings(max_examples=40, deadline=None)
-@given(shapes(), st.integers(0, 2**32 - 1), st.booleans())
-def test_forced_paths_agree_with_the_textbook(shape, seed, biased):
+@given(shapes(), st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
+def test_forced_paths_agree_with_the_textbook(shape, seed, biased, by_image):
     known = bilinear.algorithm(shape.image, shape.plane, shape.kernel, shape.stride, shape.padding)
     if known is None:
         return
@@ -65,6 +66,7 @@ def test_forced_paths_agree_with_the_textbook(shape, seed, biased):
     wanted = reference.conv_transpose2d(wide[1], double, before, *steps, extra)
     assert_near(path.conv_transpose2d(y, weight, before).transpose(0, 3, 1, 2), wanted)
     wanted = reference.conv2d_weight_grad(*wide, shape.kernel, *steps)
+    path.by_image = by_image and shape.images >= fast.GROUPS
     got = path.conv2d_weight_grad(x, y).reshape(shape.out, *shape.kernel, shape.into)
     assert_near(got.transpose(0, 3, 1, 2), wanted)
 

@@ -52,3 +52,16 @@ def test_what_is_compiled_for_compiled_functions_says_so_to_python():
     assert four_times(3) == 12
     with pytest.raises(TypeError, match="double: compiled functions alone can call it"):
         double(3)
+
+
+def test_numbers_in_calls_make_no_versions():
+    @jit.inner
+    def double(x):
+        return x + x
+
+    @jit.jit
+    def of_three(x):
+        return double(1) + double(2) + double(x)
+
+    assert of_three(3) == 12
+    assert len(double.overloads) == 1

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rawgan import kernels
 from rawgan.kernels.cpu import team, thin
-from rawgan.kernels.cpu.gemm import WIDE
+from rawgan.kernels.cpu.vector import LANES, VECTORS
 from rawgan.kernels.reference import convolution as reference
 
 PAIRS = st.tuples(st.integers(1, 5), st.integers(1, 5))
@@ -19,17 +19,19 @@ PAIRS = st.tuples(st.integers(1, 5), st.integers(1, 5))
     stride=PAIRS,
     padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     beyond=st.tuples(st.integers(0, 12), st.integers(0, 12)),
-    sizes=st.tuples(st.sampled_from([0, 1, 3, 9]), st.integers(1, thin.CHANNELS), st.integers(1, 2)),
+    sizes=st.tuples(
+        st.sampled_from([0, 1, 3, 9]), st.integers(1, thin.CHANNELS), st.integers(1, 2 * VECTORS)
+    ),
     biased=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
-@example((1, 1), (5, 5), (3, 3), (0, 0), (3, 1, 1), True, 0)
+@example((1, 1), (5, 5), (3, 3), (0, 0), (3, 1, VECTORS), True, 0)
 def test_forced_paths_agree_with_the_textbook(kernel, stride, padding, beyond, sizes, biased, seed):
     rng = np.random.default_rng(seed)
-    n, channels, panels = sizes
+    n, channels, vectors = sizes
     plane = [max(1, k - 2 * p) + more for k, p, more in zip(kernel, padding, beyond, strict=True)]
     x = rng.standard_normal((n, *plane, channels), np.float32)
-    weight = rng.standard_normal((panels * WIDE, channels, *kernel), np.float32)
+    weight = rng.standard_normal((vectors * LANES, channels, *kernel), np.float32)
     bias = rng.standard_normal(len(weight), np.float32) if biased else None
     wide = x.transpose(0, 3, 1, 2).astype(np.float64)
     wanted = reference.conv2d(wide, weight.astype(np.float64), bias, stride, padding)
