@@ -37,6 +37,7 @@ from .vector import (
     VECTOR,
     VECTORS,
     address,
+    choose,
     first_lanes,
     intrinsic,
     keep,
@@ -55,6 +56,7 @@ DEPTH = min(256, (1 << 13) // WIDE)  # a block of a panel takes 32 KB at most
 HEIGHT = 96
 FEW = 24  # rows that meet a panel too seldom for it to be worth keeping near
 BREADTH = 256
+TILES = 6, 4, 1  # rows
 AHEAD = max(LINE, 4 * WIDE)  # bytes asked for in each step of a tile: as many as it reads of a panel
 NARROW = max(
     1, VECTORS - 1
@@ -133,30 +135,43 @@ def sums_in_registers(
                 store_some(builder, total, c, place, masks[v])
 
 
-@intrinsic(prefer_literal=True)
-def tile(typingctx, rows, transposed, vectors, k, a, a_step, b, start, start_step, c, c_step, columns, ahead):
-    """C = start + A B for `rows` rows and `columns` columns, of which WIDE are computed, in registers.
+@intrinsic
+def tile(typingctx, rows, transposed, k, a, a_step, b, start, start_step, c, c_step, columns, ahead):
+    """C = start + A B for 6, 4 or 1 rows and `columns` columns, of which at most WIDE count, in registers.
 
-    `rows` and `transposed` are literals; the others int64: addresses, and steps in floats between rows. A is
-    (rows, k), or (k, rows) where transposed; start_step may be 0.
+    All int64: addresses, and steps in floats between rows. A is (rows, k), or (k, rows) where transposed;
+    start_step may be 0.
     """
-    count, flipped, across = rows.literal_value, transposed.literal_value, vectors.literal_value
 
     def generate(context, builder, signature, args):
-        _, _, _, k, a, a_step, b, start, start_step, c, c_step, columns, ahead = args
+        rows, transposed, k, a, a_step, b, start, start_step, c, c_step, columns, ahead = args
         a, b, start, c, ahead = (pointer(builder, p) for p in (a, b, start, c, ahead))
-        heads = [builder.gep(a, [INT(r) if flipped else builder.mul(INT(r), a_step)]) for r in range(count)]
 
-        def along(i):
-            return builder.mul(i, a_step) if flipped else i
+        def write(count, flipped, vectors):
+            heads = [
+                builder.gep(a, [INT(r) if flipped else builder.mul(INT(r), a_step)]) for r in range(count)
+            ]
 
-        step = INT(WIDE)
-        sums_in_registers(
-            builder, k, heads, along, b, step, start, start_step, c, c_step, ahead, across, columns
-        )
+            def along(i):
+                return builder.mul(i, a_step) if flipped else i
+
+            step = INT(WIDE)
+            sums_in_registers(
+                builder, k, heads, along, b, step, start, start_step, c, c_step, ahead, vectors, columns
+            )
+
+        narrow = builder.icmp_signed("<=", columns, INT(NARROW * LANES))
+        key = builder.add(builder.mul(rows, INT(4)), builder.mul(transposed, INT(2)))
+        variants = {
+            4 * count + 2 * flipped + few: (count, flipped, NARROW if few else VECTORS)
+            for count in TILES
+            for flipped in (NO, YES)
+            for few in (NO, YES)
+        }
+        choose(builder, builder.add(key, builder.zext(narrow, INT)), variants, write)
         return context.get_dummy_value()
 
-    return types.void(rows, transposed, vectors, *[types.int64] * 10), generate
+    return types.void(*[types.int64] * 12), generate
 
 
 @intrinsic
@@ -173,34 +188,8 @@ def _copy(typingctx, source, target, count):
 
 @inlined
 def tile_rows(rest):
-    """Rows of the next tile where `rest` are left: 6, 4 or 1, for each kind is compiled; 8 is two fours."""
+    """Rows of the next tile where `rest` are left, one of TILES; 8 is two fours."""
     return 6 if rest >= 10 or rest == 6 else 4 if rest >= 4 else 1
-
-
-@inlined
-def _rows(vectors, rows, transposed, k, a, a_step, b, start, start_step, c, c_step, columns, ahead):
-    """`tile` of so many rows; the number of vectors is a literal."""
-    if transposed:
-        if rows == 6:
-            tile(6, 1, vectors, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
-        elif rows == 4:
-            tile(4, 1, vectors, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
-        else:
-            tile(1, 1, vectors, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
-    elif rows == 6:
-        tile(6, 0, vectors, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
-    elif rows == 4:
-        tile(4, 0, vectors, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
-    else:
-        tile(1, 0, vectors, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
-
-
-@inlined
-def _tile(rows, transposed, k, a, a_step, b, start, start_step, c, c_step, columns, ahead):
-    if columns > NARROW * LANES:
-        _rows(VECTORS, rows, transposed, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
-    else:
-        _rows(NARROW, rows, transposed, k, a, a_step, b, start, start_step, c, c_step, columns, ahead)
 
 
 @inlined
@@ -228,7 +217,7 @@ def _block(a, a_step, transposed, b, start, start_step, b_step, c, c_step, size,
             elif asked < reach:
                 line = ahead + asked
                 asked += AHEAD * k
-            _tile(rows, transposed, k, mine, a_step, panel, origin, start_step, to, c_step, n - left, line)
+            tile(rows, transposed, k, mine, a_step, panel, origin, start_step, to, c_step, n - left, line)
             i += rows
     return asked
 

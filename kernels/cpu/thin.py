@@ -33,8 +33,8 @@ from numba import types
 from numba.core import cgutils
 from numba.np.numpy_support import carray
 
-from .gemm import WIDE, sums_in_registers, tile_rows
-from .jit import entry, inlined, inner, jit
+from .gemm import TILES, WIDE, sums_in_registers, tile_rows
+from .jit import entry, inner, jit
 from .memory import fresh, location
 from .team import arguments, run_parts
 from .vector import (
@@ -44,6 +44,7 @@ from .vector import (
     VECTOR,
     VECTORS,
     address,
+    choose,
     floats,
     intrinsic,
     keep,
@@ -88,62 +89,46 @@ def _wide(out: int) -> int:
     return max(LANES * n for n in range(1, VECTORS + 1) if out % (LANES * n) == 0)
 
 
-@intrinsic(prefer_literal=True)
-def _tile(
-    typingctx, rows, vectors, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach
-):
-    """C = start + A B for `rows` rows, columns in `vectors`; A's number r, i at x + heads[r] + along[i].
+@intrinsic
+def _tile(typingctx, rows, wide, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach):
+    """C = start + A B for `rows` rows and `wide` columns; A's number r, i lies at x + heads[r] + along[i].
 
     Asks for the places of as many rows below C, and at each of the k steps for a line `reach` bytes further
     from `ahead` on.
     """
-    count, across = rows.literal_value, vectors.literal_value
 
     def generate(context, builder, signature, args):
-        _, _, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach = args
+        rows, wide, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach = args
         x, b, start, c = (pointer(builder, p) for p in (x, b, start, c))
         heads, along = (builder.inttoptr(p, INT.as_pointer()) for p in (heads, along))
-        firsts = [builder.gep(x, [builder.load(builder.gep(heads, [INT(r)]))]) for r in range(count)]
-
-        for r in range(count, 2 * count):
-            row = builder.mul(INT(r), c_step)
-            for j in range(0, across * LANES, LINE // 4):
-                prefetch(builder, c, builder.add(row, INT(j)), written=True)
 
         def place(i):
             later = builder.add(ahead, builder.mul(i, reach))
             prefetch(builder, pointer(builder, later), INT(0))
             return builder.load(builder.gep(along, [i]))
 
-        sums_in_registers(builder, k, firsts, place, b, b_step, start, start_step, c, c_step, vectors=across)
+        def write(count, vectors):
+            firsts = [builder.gep(x, [builder.load(builder.gep(heads, [INT(r)]))]) for r in range(count)]
+            for r in range(count, 2 * count):
+                row = builder.mul(INT(r), c_step)
+                for j in range(0, vectors * LANES, LINE // 4):
+                    prefetch(builder, c, builder.add(row, INT(j)), written=True)
+            sums_in_registers(
+                builder, k, firsts, place, b, b_step, start, start_step, c, c_step, vectors=vectors
+            )
+
+        key = builder.add(builder.mul(rows, INT(2 * WIDE)), wide)
+        widths = range(1, VECTORS + 1)
+        variants = {r * 2 * WIDE + v * LANES: (r, v) for r in (*TILES, 5) for v in widths}
+        choose(builder, key, variants, write)
         return context.get_dummy_value()
 
-    return types.void(rows, vectors, *[types.int64] * 12), generate
-
-
-@inlined
-def _rows(vectors, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach):
-    """`_tile` of so many rows; the number of vectors is a literal."""
-    if rows == 5:
-        _tile(5, vectors, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
-    elif rows == 6:
-        _tile(6, vectors, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
-    elif rows == 4:
-        _tile(4, vectors, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
-    else:
-        _tile(1, vectors, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
+    return types.void(*[types.int64] * 14), generate
 
 
 @inner
-def _sums(wide, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach):
-    if wide == WIDE:
-        _rows(VECTORS, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
-    elif wide == LANES:
-        _rows(1, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
-    elif VECTORS > 2 and wide == 2 * LANES:
-        _rows(2, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
-    elif VECTORS > 2:
-        _rows(3, rows, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
+def _sums(rows, wide, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach):
+    _tile(rows, wide, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
 
 
 @inner
@@ -169,7 +154,7 @@ def _multiply(x, words, y, ahead, size):
         for left in range(0, out, wide):
             b = words[B] + 4 * left * (k + 1)
             heads, to = words[PLACES] + 8 * i, y + 4 * (i * out + left)
-            _sums(wide, rows, k, x, heads, words[TAPS], b + 4 * wide, wide, b, 0, to, out, ahead, reach)
+            _sums(rows, wide, k, x, heads, words[TAPS], b + 4 * wide, wide, b, 0, to, out, ahead, reach)
             ahead += k * reach
         i += rows
 
@@ -221,7 +206,7 @@ def _correlate_part(number, place):
                     heads, along = words[TAPS] + 8 * t, words[PLACES] + 8 * first
                     to = total + 4 * (t * out + left)
                     _sums(
-                        wide, rows, depth, x, heads, along, gy + 4 * left, out, to, out, to, out, ahead, reach
+                        rows, wide, depth, x, heads, along, gy + 4 * left, out, to, out, to, out, ahead, reach
                     )
                     ahead += depth * reach
                     t += rows

@@ -24,7 +24,7 @@ from numba import types
 from numba.np.numpy_support import carray
 
 from .gemm import WIDE
-from .jit import entry, inlined, inner
+from .jit import entry, inner
 from .memory import location, streams
 from .programs import Program
 from .team import arguments, run_parts
@@ -34,6 +34,7 @@ from .vector import (
     LINE,
     address,
     aligned,
+    choose,
     integers,
     intrinsic,
     load,
@@ -70,106 +71,70 @@ class Steps:
 
 
 PLAIN, SHIFTED, STREAMED = range(3)  # what becomes of a sum
+MOST = 4  # terms to a sum
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def _sums(
-    typingctx,
-    terms,
-    kind,
-    vectors,
-    count,
-    coefficients,
-    places,
-    values,
-    targets,
-    target,
-    column,
-    apart,
-    shift,
-    ahead,
+    typingctx, vectors, kind, terms, count, weights, places, x, targets, y, column, apart, shift, ahead
 ):
-    """`count` sums of `terms` values: target[targets[s]:] = Σ coefficients[s][i] · values[places[s][i]:].
+    """`count` sums of `terms` values: y[targets[s]:] = Σ weights[s][i] · x[places[s][i]:].
 
-    All of BLOCK floats. terms and kind are literals; the others int64, addresses but for count. SHIFTED:
-    shift is added. STREAMED: so too, and past the caches, into places where a vector begins. Each sum asks
-    the cache for one more line from `ahead` on.
+    All of 2 or 4 vectors. All int64, addresses but for the first four and the column. SHIFTED: shift is
+    added. STREAMED: so too, and past the caches, into places where a vector begins. Each sum asks the cache
+    for one more line from `ahead` on.
     """
-    width, kind_of, group = terms.literal_value, kind.literal_value, vectors.literal_value
 
     def generate(context, builder, signature, args):
-        _, _, _, count, coefficients, places, values, targets, target, column, apart, shift, ahead = args
-        coefficients, values, target, shift, ahead = (
-            pointer(builder, p) for p in (coefficients, values, target, shift, ahead)
-        )
+        vectors, kind, terms, count, weights, places, x, targets, y, column, apart, shift, ahead = args
+        weights, x, y, shift, ahead = (pointer(builder, p) for p in (weights, x, y, shift, ahead))
         places, targets = (builder.inttoptr(p, INT.as_pointer()) for p in (places, targets))
-        across = [INT(v * LANES) for v in range(group)]
-        columns = [builder.add(column, v) for v in across]
-        panels = [builder.mul(builder.sdiv(j, INT(WIDE)), apart) for j in columns]
-        beyond = [
-            builder.add(panel, builder.srem(j, INT(WIDE))) for panel, j in zip(panels, columns, strict=True)
-        ]
-        sums = [] if kind_of == PLAIN else [load(builder, shift, v) for v in across]
-        before = builder.block
-        loop, after = (builder.function.append_basic_block(name) for name in ("sums", "done"))
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        s = builder.phi(INT)
-        s.add_incoming(INT(0), before)
-        prefetch(builder, ahead, builder.mul(s, INT(LINE // 4)))
-        first = builder.mul(s, INT(width))
-        for i in range(width):
-            term = builder.add(first, INT(i))
-            place = builder.load(builder.gep(places, [term]))
-            weight = spread(builder, builder.load(builder.gep(coefficients, [term])))
-            seen = [load(builder, values, builder.add(place, v)) for v in across]
-            if sums:
-                sums = [multiply_add(builder, weight, x, y) for x, y in zip(seen, sums, strict=True)]
-            else:
-                sums = [builder.fmul(weight, x) for x in seen]
-        to = builder.load(builder.gep(targets, [s]))
-        for v, total in zip(beyond, sums, strict=True):
-            (stream if kind_of == STREAMED else store)(builder, total, target, builder.add(to, v))
-        following = builder.add(s, INT(1))
-        s.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
-        builder.position_at_end(after)
+
+        def write(kind, group, width):
+            across = [INT(v * LANES) for v in range(group)]
+            columns = [builder.add(column, v) for v in across]
+            panels = [builder.mul(builder.sdiv(j, INT(WIDE)), apart) for j in columns]
+            beyond = [
+                builder.add(panel, builder.srem(j, INT(WIDE)))
+                for panel, j in zip(panels, columns, strict=True)
+            ]
+            sums = [] if kind == PLAIN else [load(builder, shift, v) for v in across]
+            before = builder.block
+            loop, after = (builder.append_basic_block(name) for name in ("sums", "done"))
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            s = builder.phi(INT)
+            s.add_incoming(INT(0), before)
+            prefetch(builder, ahead, builder.mul(s, INT(LINE // 4)))
+            first = builder.mul(s, INT(width))
+            for i in range(width):
+                term = builder.add(first, INT(i))
+                place = builder.load(builder.gep(places, [term]))
+                weight = spread(builder, builder.load(builder.gep(weights, [term])))
+                seen = [load(builder, x, builder.add(place, v)) for v in across]
+                if sums:
+                    sums = [multiply_add(builder, weight, a, b) for a, b in zip(seen, sums, strict=True)]
+                else:
+                    sums = [builder.fmul(weight, a) for a in seen]
+            to = builder.load(builder.gep(targets, [s]))
+            for v, total in zip(beyond, sums, strict=True):
+                (stream if kind == STREAMED else store)(builder, total, y, builder.add(to, v))
+            following = builder.add(s, INT(1))
+            s.add_incoming(following, loop)
+            builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+            builder.position_at_end(after)
+
+        variants = {
+            64 * kind + 8 * group + width: (kind, group, width)
+            for kind in (PLAIN, SHIFTED, STREAMED)
+            for group in (4, 2)
+            for width in range(1, MOST + 1)
+        }
+        key = builder.add(builder.mul(kind, INT(64)), builder.mul(vectors, INT(8)))
+        choose(builder, builder.add(key, terms), variants, write)
         return context.get_dummy_value()
 
-    return types.void(terms, kind, vectors, *[types.int64] * 10), generate
-
-
-@inlined
-def _kinds(vectors, kind, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead):
-    """`_sums` of any kind, and of so many terms; the number of vectors is a literal."""
-    if kind == PLAIN:
-        _terms(0, vectors, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead)
-    elif kind == SHIFTED:
-        _terms(1, vectors, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead)
-    else:
-        _terms(2, vectors, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead)
-
-
-@inlined
-def _terms(kind, vectors, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead):
-    if terms == 1:
-        _sums(1, kind, vectors, count, weights, origins, values, tos, target, column, apart, shift, ahead)
-    elif terms == 2:
-        _sums(2, kind, vectors, count, weights, origins, values, tos, target, column, apart, shift, ahead)
-    elif terms == 3:
-        _sums(3, kind, vectors, count, weights, origins, values, tos, target, column, apart, shift, ahead)
-    else:
-        _sums(4, kind, vectors, count, weights, origins, values, tos, target, column, apart, shift, ahead)
-
-
-@inner
-def _wide(kind, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead):
-    _kinds(4, kind, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead)
-
-
-@inner
-def _narrow(kind, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead):
-    _kinds(2, kind, terms, count, weights, origins, values, tos, target, column, apart, shift, ahead)
+    return types.void(*[types.int64] * 13), generate
 
 
 RUNS, RUN_COUNT, COEFFICIENTS, PLACES, TARGETS, SIZE = range(6)
@@ -195,27 +160,23 @@ def perform(steps, image, result, apart, channels, shift, kind, values, ahead, r
     room = aligned(address(values))
     c = 0
     while c < channels:
-        wide = channels - c >= BLOCK
-        c = c if wide else min(c, channels - HALF)  # the last may do again what the one before did
+        vectors = 4 if channels - c >= BLOCK else 2
+        c = min(c, channels - vectors * LANES)  # the last may do again what the one before did
         weights, origins, tos = words[COEFFICIENTS], words[PLACES], words[TARGETS]
         for r in range(len(runs)):
             terms, count = runs[r, 0], runs[r, 1]
             seen = image + 4 * c if runs[r, 2] else room
             line = ahead if reach > 0 else room
-            target, how, apart_by, more = (
-                (result, kind, apart, shift + 4 * c) if runs[r, 3] else (room, PLAIN, WIDE, room)
-            )
-            column = runs[r, 4] + c if runs[r, 3] else 0
-            if wide:
-                _wide(how, terms, count, weights, origins, seen, tos, target, column, apart_by, more, line)
-            else:
-                _narrow(how, terms, count, weights, origins, seen, tos, target, column, apart_by, more, line)
+            last = runs[r, 3] != 0
+            how, to, part = (kind, result, apart) if last else (PLAIN, room, WIDE)
+            column, more = (runs[r, 4] + c, shift + 4 * c) if last else (0, room)
+            _sums(vectors, how, terms, count, weights, origins, seen, tos, to, column, part, more, line)
             weights += 4 * terms * count
             origins += 8 * terms * count
             tos += 8 * count
             ahead += LINE * count
             reach -= LINE * count
-        c += BLOCK if wide else HALF
+        c += vectors * LANES
 
 
 # What a part of the work is told: addresses and sizes.
@@ -261,9 +222,6 @@ def transform(steps, source, source_step, target, target_step, images, shift, ap
     words = [location(steps.words), location(source), source_step, location(target), target_step, apart]
     words += [images, step, location(shift), shift.size, STREAMED if streams(target) else SHIFTED]
     run_parts(_entry(), words, -(-images // step))
-
-
-MOST = 4  # terms to a sum
 
 
 def compiled(program: Program, sources: np.ndarray, targets: np.ndarray, column: int = 0) -> Steps:

@@ -110,6 +110,22 @@ def store_some(builder: Any, vector: Any, base: Any, offset: Any, mask: Any) -> 
     builder.call(function, [vector, place, word(4), mask])
 
 
+def choose(builder: Any, key: Any, variants: dict[int, tuple], write: Any) -> None:
+    """Writes write(*variant) for each variant, of which that runs whose number `key` is.
+
+    A choice between literals in Numba's own code is typed and lowered anew for each of them.
+    """
+    end = builder.append_basic_block("chosen")
+    blocks = {number: builder.append_basic_block(f"variant.{number}") for number in variants}
+    chosen = builder.switch(key, next(iter(blocks.values())))
+    for number, block in blocks.items():
+        chosen.add_case(INT(number), block)
+        builder.position_at_end(block)
+        write(*variants[number])
+        builder.branch(end)
+    builder.position_at_end(end)
+
+
 def spread(builder: Any, number: Any) -> Any:
     """A vector of one number."""
     undefined = ir.Constant(VECTOR, ir.Undefined)

@@ -9,7 +9,7 @@ from rawgan import kernels
 from rawgan.kernels.checks import conv_transpose_output_size
 from rawgan.kernels.cpu import bilinear, fast
 from rawgan.kernels.cpu.fast import Fast, Shape
-from rawgan.kernels.cpu.transform import BLOCK, HALF
+from rawgan.kernels.cpu.transform import HALF
 from rawgan.kernels.cpu.vector import LANES
 from rawgan.kernels.reference import convolution as reference
 
