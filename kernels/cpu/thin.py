@@ -24,6 +24,9 @@ That is with all caches warm. In a training step their arrays have gone to memor
 0.62 and 1.47, 0.72 and 1.47, 1.01 and 1.62. Every tile asks for a little of what the next ones read, and for
 the places of the next rows of its result, so as to own them when it writes: 0.59 and 1.32, 0.57 and 1.31,
 0.92 and 1.50.
+
+A tile is as wide as the outputs let it be: with 32 of them "3@32 - 32@32 7x7" has tiles of half the width on
+AVX-512 and takes 3.1 ms, where windows copied out and filled up to whole panels took 10.7.
 """
 
 from functools import cache

@@ -1,4 +1,4 @@
-"""Runs linear programs over images: every step on `BLOCK` channels at once.
+"""Runs linear programs over images: every step on `BLOCK` channels at once, or on half as many.
 
     steps = compiled(program, sources, targets)
     transform(steps, source, source_step, target, target_step, images, shift)
