@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn as tn
-from torch._dynamo import config as dynamo_config
 from torch.nn import functional as F
 
 from rawgan import nn
@@ -103,8 +102,10 @@ def step(
     saturating = recipe.objective == "saturating"
     limit, each = (recipe.for_player(key, "generator") for key in ("clip_norm", "clip_norm_each"))
     mode = "default" if device == "cpu" else "reduce-overhead"  # the latter by CUDA graphs
-    if compiled:  # every Sequential of a process has the same code, and D is compiled frozen and not
-        dynamo_config.recompile_limit = 64
+    if compiled:
+        from torch._dynamo import config  # two seconds
+
+        config.recompile_limit = 64  # every Sequential of a process has the same code; D is frozen or not
     make, judge = (torch.compile(network, mode=mode) if compiled else network for network in (G, D))
     batch = _batches(ours)
     number = 0
