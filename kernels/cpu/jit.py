@@ -7,7 +7,9 @@ condition else b`, both computed before; the types of both must be those of the 
 `a[:] = b` can fail, and the text of that error takes two seconds to compile.
 """
 
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from numba import cfunc, njit, types
+from numba.core import event
 from numba.core.registry import CPUDispatcher
 
 from .vector import SIMD
@@ -26,6 +29,30 @@ cached = True
 _sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
 _PROCESS = uuid4().hex[:8]
 _EDITION = f"{SIMD}_{blake2b(_sources, digest_size=4).hexdigest()}"
+
+
+class _Message(event.Listener):
+    """Tells whoever sits before a terminal or notebook why a first step takes seconds; once a process."""
+
+    told = False
+
+    def on_start(self, event: Any) -> None:
+        if self.told or not event.data["dispatcher"].py_func.__module__.startswith(__package__):
+            return
+        self.told = True
+        output = sys.stderr
+        if output is None or not (output.isatty() or "ipykernel" in sys.modules):
+            return
+        after = "once; they are kept on disk" if cached else "anew in each process: no folder can be written"
+        with suppress(OSError, ValueError):  # broken or closed
+            print(f"rawgan: compiling kernels for this processor ({after})", file=output, flush=True)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+_message = _Message()
+event.register("numba:compile", _message)
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Any:

@@ -1,5 +1,7 @@
 """What Numba keeps on disk."""
 
+import io
+
 import numba
 import numpy as np
 import pytest
@@ -65,3 +67,45 @@ def test_numbers_in_calls_make_no_versions():
 
     assert of_three(3) == 12
     assert len(double.overloads) == 1
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("output", "lines"), [(Terminal, 1), (io.StringIO, 0)])
+def test_a_terminal_is_told_once_that_kernels_are_compiled(output, lines, monkeypatch):
+    shown = output()
+    monkeypatch.setattr(jit._message, "told", False)
+    monkeypatch.setattr("sys.stderr", shown)
+
+    def double(x):
+        return x + x
+
+    def half(x):
+        return x / 2
+
+    for function in (double, half):
+        numba.njit(function)(1)  # not ours
+    assert shown.getvalue() == ""
+    for function in (double, half):
+        function.__module__ = jit.__name__
+        numba.njit(function)(1)
+    assert shown.getvalue().count("rawgan: compiling kernels for this processor (") == lines
+
+
+@pytest.mark.parametrize("output", [None, "closed"])
+def test_a_broken_terminal_stops_no_kernel(output, monkeypatch):
+    closed = Terminal()
+    closed.close()
+    closed.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", closed if output else None)
+    monkeypatch.setattr(jit._message, "told", False)
+
+    def double(x):
+        return x + x
+
+    double.__module__ = jit.__name__
+    assert numba.njit(double)(1) == 2
+    assert jit._message.told
