@@ -3,7 +3,7 @@
     {"format": 1, "what": "kernels", "date": ..., "commit": ..., "machine": {...}, "versions": {...},
      "precision": "float32", "threads": 2, "main": "cpu", "columns": ["reference", "cpu", "torch"],
      "missing": {"torch": "why the whole column is blank"},
-     "roofs": {"cpu": {"product": "SGEMM", "gflops": ..., "gbytes": ...}},
+     "roofs": {"cpu": {"product": "multiply-adds", "gflops": ..., "gbytes": ..., "sgemm": ...}},
      "rows": [{"name": "conv2d", "part": "value", "case": ..., "flops": ..., "bytes": ...,
                "times": {"cpu": {"median_ms": ..., "low_ms": ..., "high_ms": ..., "timings": ...}},
                "missing": {"torch": "why this one cell is blank"}}]}
@@ -169,7 +169,9 @@ def _fault(found: Any) -> str | None:
     if not all(map(_plain, [*columns, *found["missing"].values(), *map(str, found["machine"].values())])):
         return "a column or a word about the machine is not a text"
     for name, roof in found["roofs"].items():
-        if not isinstance(roof, dict) or not all(map(_positive, (roof.get("gflops"), roof.get("gbytes")))):
+        known = isinstance(roof, dict)
+        rates = ("gflops", "gbytes", "sgemm") if known and "sgemm" in roof else ("gflops", "gbytes")
+        if not known or not all(_positive(roof.get(rate)) for rate in rates):
             return f"the roofs of {name!r} are not numbers above 0"
         if not _plain(roof.get("product", "")):
             return f"the product that is a roof of {name!r} has no name"

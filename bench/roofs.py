@@ -1,9 +1,10 @@
 """What this machine can do at best, measured in the same run as what is judged by it.
 
 A kernel that does `flops` operations and must move `bytes` cannot be faster than the slower of the two roofs
-(Williams, Waterman and Patterson 2009): `flops` at the rate of a large matrix product (np.matmul, CuPy's on a
-GPU), `bytes` at the rate of a triad a = b + s·c over arrays that no cache holds. Where a GPU computes in TF32
-(`use_precision`), `flops` are judged by its tensor cores' own rate, `mma.sync` on numbers in registers.
+(Williams, Waterman and Patterson 2009): `flops` at the rate of multiply-adds on numbers in registers (of a
+large matrix product on a GPU), `bytes` at the rate of a triad a = b + s·c over arrays that no cache holds.
+Where a GPU computes in TF32 (`use_precision`), `flops` are judged by its tensor cores' own rate, `mma.sync`.
+A processor's large np.matmul, "sgemm", is measured too: what a library makes of that rate.
 
 More than 100% has two honest reasons: a fast convolution does fewer multiplications than the definition,
 whose operations are counted; and arrays that a cache still holds from the call before need not be fetched.
@@ -27,6 +28,7 @@ SIZE = 2048  # of the square matrices: 17 GFLOP a product
 SCALE = np.float32(0.5)
 TRIAD = 1 << 27  # numbers in each of a GPU's three arrays
 BLOCKS, ROUNDS = 528, 4096  # of the tensor cores' products: four blocks for each of an H200's multiprocessors
+LOOPS = 1 << 18  # of a processor's multiply-adds, half a millisecond
 
 
 class Work(NamedTuple):
@@ -40,14 +42,19 @@ class Work(NamedTuple):
 
 
 def measure(device: str = "cpu", seconds: float = 1.0) -> dict[str, Any]:
-    """{"product", its "gflops", "gbytes": GB/s of the triad, reads and writes counted}: best of several."""
+    """{"product", its "gflops", "gbytes": GB/s of the triad, reads and writes counted}: best of several.
+
+    And the "sgemm" of a processor, Gflop/s of np.matmul.
+    """
     with arrays.use_device(device):
-        work = (_cupy if device.partition(":")[0] == "cuda" else _host)(device)
-        return {
+        gpu = device.partition(":")[0] == "cuda"
+        work = (_cupy if gpu else _host)(device)
+        found = {
             "product": work.named,
             "gflops": work.operations / _best(work.product, seconds) / 1e9,
             "gbytes": work.moved / _best(work.triad, seconds) / 1e9,
         }
+        return found if gpu else found | {"sgemm": 2 * SIZE**3 / _best(sgemm(), seconds) / 1e9}
 
 
 def _best(call: Callable[[], Any], seconds: float) -> float:
@@ -70,7 +77,7 @@ def sgemm() -> Callable[[], Any]:
 
 
 def _host(device: str) -> Work:
-    from rawgan.kernels.cpu import pool
+    from rawgan.kernels.cpu import peak, pool
 
     count = min(max(2 * last_cache(), 1 << 26), 1 << 29) // 4
     b, c = np.ones(count, np.float32), np.ones(count, np.float32)
@@ -81,7 +88,8 @@ def _host(device: str) -> Work:
     def triad() -> None:
         pool.run_blocks(lambda i, j: body(a[i:j], b[i:j], c[i:j], SCALE), count, block)
 
-    return Work(sgemm(), "SGEMM", 2 * SIZE**3, triad, 3 * a.nbytes)
+    operations = peak.multiply(LOOPS)[1]
+    return Work(lambda: peak.multiply(LOOPS), "multiply-adds", operations, triad, 3 * a.nbytes)
 
 
 @cache

@@ -57,7 +57,8 @@ def headline(document: dict[str, Any]) -> list[str]:
     lines = [about, f"{when}; {', '.join(f'{name} {text}' for name, text in versions.items())}"]
     for device, roof in document["roofs"].items():
         product = roof.get("product", "SGEMM")
-        rates = f"{roof['gflops']:.0f} Gflop/s in {product}, {roof['gbytes']:.1f} GB/s in a triad"
+        library = f" ({roof['sgemm']:.0f} in np.matmul)" if "sgemm" in roof else ""
+        rates = f"{roof['gflops']:.0f} Gflop/s in {product}{library}, {roof['gbytes']:.1f} GB/s in a triad"
         lines.append(f"roofs of {device}, measured in this run: {rates}")
     return lines
 
