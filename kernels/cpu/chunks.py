@@ -171,7 +171,7 @@ def convolve(first, last, x, panels, y, shift, layout):
 def correlate(first, last, x, y, v, tiles):
     """v[g, p] = the sum over group g of last(y)[p]ᵀ first(x)[p], which have `tiles` rows for each image.
 
-    Groups are of like size; first writes panels, and last rows PAD longer than v[g, p] has rows.
+    Groups are of like size, one image at least. first writes panels, last rows with PAD floats between them.
     """
     groups, planes, n, k = v.shape
     words = [location(first.words), location(last.words), location(x), x[0].size, x.shape[-1]]

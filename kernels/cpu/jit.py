@@ -40,12 +40,10 @@ class _Message(event.Listener):
         if self.told or not event.data["dispatcher"].py_func.__module__.startswith(__package__):
             return
         self.told = True
-        output = sys.stderr
-        if output is None or not (output.isatty() or "ipykernel" in sys.modules):
-            return
         after = "once; they are kept on disk" if cached else "anew in each process: no folder can be written"
-        with suppress(OSError, ValueError):  # broken or closed
-            print(f"rawgan: compiling kernels for this processor ({after})", file=output, flush=True)
+        with suppress(AttributeError, OSError, ValueError):  # there is none, or a broken or closed one
+            if sys.stderr.isatty() or "ipykernel" in sys.modules:
+                print(f"rawgan: compiling kernels for this processor ({after})", file=sys.stderr, flush=True)
 
     def on_end(self, event: Any) -> None:
         pass

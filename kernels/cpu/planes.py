@@ -35,23 +35,8 @@ def _product_part(number, place):
     later, later_reach = words[A] + 4 * before * words[A_PLANE], 4 * words[K] * words[A_ROW]
     if cut:
         later_reach = 0
-    n, k = words[N], words[K]
-    product(
-        a,
-        words[A_ROW],
-        YES,
-        panels,
-        c,
-        words[C_ROW],
-        last - first,
-        n,
-        k,
-        NO,
-        ahead,
-        reach,
-        later,
-        later_reach,
-    )
+    rows, n, k = last - first, words[N], words[K]
+    product(a, words[A_ROW], YES, panels, c, words[C_ROW], rows, n, k, NO, ahead, reach, later, later_reach)
 
 
 @cache
