@@ -10,10 +10,9 @@ from functools import cache, lru_cache
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.np.numpy_support import carray
 
 from ..reference import activation as reference
-from .jit import entry, inner
+from .jit import entry, jit
 from .layout import packed, packed_like
 from .memory import fresh_like, location, passes
 from .team import arguments, even, run_parts
@@ -30,8 +29,8 @@ from .vector import (
     spread,
     store,
     stream,
+    unsigned,
 )
-from .vector import words as unsigned
 
 PART = 1 << 14
 
@@ -57,7 +56,7 @@ def _rectify_vector(typingctx, streamed, source, signs, target, slope, flat):
     return types.void(streamed, *[types.int64] * 3, types.float32, types.boolean), generate
 
 
-@inner
+@jit
 def rectify(source, signs, target, size, slope, flat, streamed):
     """target = source where signs > 0, else slope · source; float32 at addresses, which may be the same.
 
@@ -73,8 +72,8 @@ def rectify(source, signs, target, size, slope, flat, streamed):
     else:
         for i in range(0, whole, LANES):
             _rectify_vector(0, source + 4 * i, signs + 4 * i, target + 4 * i, slope, flat)
-    xs, ys = carray(floats(source), (size,)), carray(floats(signs), (size,))
-    zs = carray(floats(target), (size,))
+    xs, ys = floats(source, size), floats(signs, size)
+    zs = floats(target, size)
     for i in range(whole, size):
         below = ZERO if flat else slope * xs[i]
         above = not ys[i] <= 0 if flat else ys[i] > 0
@@ -84,7 +83,7 @@ def rectify(source, signs, target, size, slope, flat, streamed):
 def _part(number, place):
     """Words are the slope's bits, how many numbers, and to a part, three addresses, `flat`, `streamed`."""
     words = arguments(place)
-    slope = np.float32(carray(doubles(place), (1,))[0])
+    slope = np.float32(doubles(place, 1)[0])
     start = number * words[2]
     size = min(words[1] - start, words[2])
     source, signs, target = words[3] + 4 * start, words[4] + 4 * start, words[5] + 4 * start
@@ -151,7 +150,7 @@ def _undrop_vector(typingctx, streamed, source, signs, target, slope, share):
 def _undrop_part(number, place):
     """Words are as those of `_part`, with the share that was kept for `flat`."""
     words = arguments(place)
-    slope, share = np.float32(carray(doubles(place), (1,))[0]), np.float32(carray(doubles(place), (7,))[6])
+    slope, share = np.float32(doubles(place, 1)[0]), np.float32(doubles(place, 7)[6])
     start = number * words[2]
     size = min(words[1] - start, words[2])
     source, signs, target = words[3] + 4 * start, words[4] + 4 * start, words[5] + 4 * start
@@ -163,8 +162,8 @@ def _undrop_part(number, place):
         for i in range(0, 4 * whole, 4 * LANES):
             _undrop_vector(0, source + i, signs + i, target + i, slope, share)
     rest = 4 * whole
-    gys, gxs = carray(floats(source + rest), (size - whole,)), carray(floats(target + rest), (size - whole,))
-    ys, bits = carray(floats(signs + rest), (size - whole,)), carray(unsigned(signs + rest), (size - whole,))
+    gys, gxs = floats(source + rest, size - whole), floats(target + rest, size - whole)
+    ys, bits = floats(signs + rest, size - whole), unsigned(signs + rest, size - whole)
     for i in range(gxs.size):
         value = gys[i] / share
         value = value if ys[i] > 0 else slope * value

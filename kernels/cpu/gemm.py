@@ -28,12 +28,11 @@ Every element of C is summed over k in the same order whatever part of C is aske
 among threads anywhere and comes out in the same bits.
 """
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .jit import inlined, inner
+from .jit import jit
 from .vector import (
     INT,
     LANES,
@@ -44,10 +43,10 @@ from .vector import (
     choose,
     first_lanes,
     intrinsic,
-    keep,
     load,
     load_some,
     multiply_add,
+    on_stack,
     pointer,
     prefetch,
     spread,
@@ -188,13 +187,13 @@ def _copy(typingctx, source, target, count):
     return types.void(types.int64, types.int64, types.int64), generate
 
 
-@inlined
+@jit
 def tile_rows(rest):
     """Rows of the next tile where `rest` are left, one of TILES; 8 is two fours."""
     return 6 if rest >= 10 or rest == 6 else 4 if rest >= 4 else 1
 
 
-@inlined
+@jit
 def _block(a, a_step, transposed, b, start, start_step, b_step, c, c_step, size, ask):
     """One block of `product`: start is where the sums begin, the panels' first rows (step 0) or C itself.
 
@@ -224,7 +223,10 @@ def _block(a, a_step, transposed, b, start, start_step, b_step, c, c_step, size,
     return asked
 
 
-@inner
+_aside = on_stack(types.float32, HEIGHT * DEPTH)  # rows of Aᵀ, side by side
+
+
+@jit
 def product(a, a_step, transposed, panels, c, c_step, m, n, k, more, ahead, reach, later, later_reach):
     """C (m, n) = bias + A B, from addresses, or C + A B if `more`; k is at least 1.
 
@@ -233,8 +235,7 @@ def product(a, a_step, transposed, panels, c, c_step, m, n, k, more, ahead, reac
     will need next, come nearer, then those from `later` on.
     """
     copied = transposed and n >= 4 * WIDE
-    spare = np.empty(HEIGHT * DEPTH if copied else 0, np.float32)
-    aside = address(spare)
+    aside = address(_aside())
     most = 2 * DEPTH if m <= FEW and not copied else DEPTH
     depth = -(-k // -(-k // most))
     b_step = (k + 1) * WIDE
@@ -270,7 +271,6 @@ def product(a, a_step, transposed, panels, c, c_step, m, n, k, more, ahead, reac
                 reach -= asked
                 if reach <= 0:
                     ahead, reach, later_reach = later, later_reach, 0
-    keep(spare)
 
 
 def panels_shape(k: int, n: int) -> tuple[int, int, int]:
@@ -307,7 +307,7 @@ def turn(typingctx, source, source_step, target, target_step):
     return types.void(*[types.int64] * 4), generate
 
 
-@inner
+@jit
 def pack(b, transposed, bias, panels):
     """panels[p] = the bias, then the rows of B, at columns p · WIDE ...; zero beyond B's last column.
 

@@ -10,15 +10,19 @@ condition else b`, both computed before; the types of both must be those of the 
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from numba import cfunc, njit, types
+from numba import _dynfunc, cfunc, njit, types
 from numba.core import event
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
 from numba.core.registry import CPUDispatcher
+from numba.core.typed_passes import NativeLowering
 
 from .vector import SIMD
 
@@ -53,8 +57,69 @@ _message = _Message()
 event.register("numba:compile", _message)
 
 
+class _Part(JITCodeLibrary):
+    """LLVM code that is optimised and made into machine code where it is called, and not alone."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _PartLowering(NativeLowering):
+    _name = "rawgan_part_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _Part(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.flags.no_compile = True
+        super().run_pass(state)
+        made = state["cr"]
+        # Compiled callers find the code by the object that Python would call, so there must be one.
+        place, name = made.fndesc.lookup_module(), made.fndesc.qualname
+        mark = _dynfunc.make_function(place, name, name, 0, made.env, (state.library,))
+        state.targetctx.insert_user_function(mark, made.fndesc, [state.library])
+        state["cr"] = made._replace(cfunc=mark)
+        return True
+
+
+class _PartCompiler(CompilerBase):
+    def define_pipelines(self) -> list[Any]:
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.passes = [(_PartLowering if p is NativeLowering else p, why) for p, why in passes.passes]
+        passes.finalize()
+        return [passes]
+
+
+class _PartFunction(CPUDispatcher):
+    """One version for all integers, where Numba makes another for each that is written in a call."""
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        plain = tuple(types.int64 if isinstance(kind, types.IntegerLiteral) else kind for kind in args)
+        return super().get_call_template(plain, kws)
+
+
+class _Function(CPUDispatcher):
+    """Compiled as a whole for Python, as a part of its callers for compiled functions; see `jit`."""
+
+    @cached_property
+    def part(self) -> _PartFunction:
+        options = self.targetoptions | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        return _PartFunction(self.py_func, targetoptions=options, pipeline_class=_PartCompiler)
+
+    @property
+    def _numba_type_(self) -> types.Dispatcher:
+        return types.Dispatcher(self.part)
+
+
 def jit(function: Callable[..., Any], **options: Any) -> Any:
     """Compiles on the first call with new argument types. options: Numba's, beside OPTIONS.
+
+    What another compiled function calls is lowered to LLVM code once and optimised within each of its
+    callers. Numba also optimises it alone, makes machine code of that and wraps it for Python, or with
+    inline="always" types it anew for each caller: of a first step of `mlp`, 9.0 seconds, 1.7 went there.
 
     Numba keeps compiled code by a function's name and its file's date. It knows nothing of RAWGAN_SIMD, nor
     that a function of another file, compiled into this one, has changed: so the name says both.
@@ -63,6 +128,7 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
     the function is compiled anew by each process.
     """
     made = _compiled(njit, function, **OPTIONS, **options)
+    made.__class__ = _Function
     file: Any = getattr(made._cache, "_cache_file", None)
     if hasattr(file, "_data_name_pattern"):
         # Numba numbers the files of a function's versions for each kind of arguments. Of two processes that
@@ -70,40 +136,6 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
         # file the other has overwritten: from then on calls fail with "can't unbox array".
         file._data_name_pattern = file._data_name_pattern.replace(".nbc", f".{_PROCESS}.nbc")
     return made
-
-
-class _Inner(CPUDispatcher):
-    """One version for all integers, where Numba makes another for each that is written in a call.
-
-    Says what is wrong where Numba's own would jump to code that was not made.
-    """
-
-    def get_call_template(self, args: Any, kws: Any) -> Any:
-        plain = tuple(types.int64 if isinstance(kind, types.IntegerLiteral) else kind for kind in args)
-        return super().get_call_template(plain, kws)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError(f"{self.py_func.__name__}: compiled functions alone can call it; see `inner`")
-
-
-def inner(function: Callable[..., Any]) -> Any:
-    """As `jit`, for a function that only compiled ones call, without what takes Python's objects apart.
-
-    That costs 0.05 seconds or more for each function at the first use: `mlp` compiled for 11.6 seconds with
-    it, and 10.7 without.
-    """
-    made = jit(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-    made.__class__ = _Inner
-    return made
-
-
-def inlined(function: Callable[..., Any]) -> Any:
-    """As `jit`, for a function that one or two others call: it is compiled as a part of them alone.
-
-    A compiled function of its own costs 0.05 to 0.2 seconds at the first use: `mlp` compiled for 12.9 seconds
-    without this, and 11.8 with it, when both were timed.
-    """
-    return jit(function, inline="always")
 
 
 def fusing(function: Callable[..., Any]) -> Any:

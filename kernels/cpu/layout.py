@@ -7,7 +7,6 @@ kernel's row of taps is one run of memory, and a matrix product writes its resul
 from functools import cache
 
 import numpy as np
-from numba.np.numpy_support import carray
 
 from .gemm import turn
 from .jit import entry
@@ -35,8 +34,8 @@ def _swap_part(number, place):
             for right in range(0, columns, LANES):
                 k = min(right, columns - LANES)
                 turn(source + 4 * (j * columns + k), columns, target + 4 * (k * rows + j), rows)
-        values = carray(floats(source), (rows, columns))
-        turned = carray(floats(target), (columns, rows))
+        values = floats(source, (rows, columns))
+        turned = floats(target, (columns, rows))
         for j in range(0 if by_squares else rows):
             for k in range(columns):
                 turned[k, j] = values[j, k]

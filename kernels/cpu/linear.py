@@ -27,14 +27,14 @@ which make few and unequal parts.
 from functools import cache, lru_cache
 
 import numpy as np
-from numba.np.numpy_support import carray
+from numba import types
 
 from .gemm import NO, WIDE, pack, panels_shape, product
-from .jit import entry, fusing, inner, jit, summing
+from .jit import entry, fusing, jit, summing
 from .memory import fresh, location, scratch
 from .pool import run, single_threaded_blas
 from .team import arguments, even, run_parts, share, team
-from .vector import LANES, address, floats
+from .vector import LANES, address, floats, on_stack
 
 # Multiply-adds worth a thread's while: waking one takes as long as two million of them.
 SHARE = 1 << 22
@@ -104,9 +104,9 @@ def _part(number, place):
     count = -(-(right - left) // WIDE)
     before = number * (-(-step // WIDE) if cut == COLUMNS else count)
     mine = panels + 4 * before * ((step if cut == DEPTH else k) + 1) * WIDE
-    room = carray(floats(mine), (count, end - begin + 1, WIDE))
-    shift = carray(floats(bias), (n if biased and begin == 0 else 0,))[left:right]
-    whole = carray(floats(b), (n, k) if b_transposed else (k, n))
+    room = floats(mine, (count, end - begin + 1, WIDE))
+    shift = floats(bias, n if biased and begin == 0 else 0)[left:right]
+    whole = floats(b, (n, k) if b_transposed else (k, n))
     part = whole[left:right, begin:end] if b_transposed else whole[begin:end, left:right]
     pack(part, b_transposed, shift, room)
     corner = a + 4 * (begin * a_step + top if a_transposed else top * a_step + begin)
@@ -125,13 +125,16 @@ def _outer_entry():
     return entry(_outer_part)
 
 
+_told = on_stack(types.int64, 14)
+
+
 @jit
 def _multiply(a, a_transposed, b, b_transposed, bias, panels, c, sums, plan, board, function, helpers):
     """sums: (parts, m, n) where C is cut by depth, added up in order whoever computed them."""
     cut, step, parts = plan
     m, n = c.shape
     k = a.shape[0] if a_transposed else a.shape[1]
-    words = np.empty(14, np.int64)
+    words = _told()
     words[0], words[1], words[2] = address(a), a.shape[1], a_transposed
     words[3], words[4] = address(b), b_transposed
     words[5], words[6] = address(bias), bias.size
@@ -159,12 +162,12 @@ def _dots(p, q, r, s, v):
     return one, two, three, four
 
 
-@inner
+@jit
 def rows_times(rows, v, out, m, k):
     """Addresses of rows (m, k), a vector (k) and their products (m), four at a time."""
-    vector, found = carray(floats(v), (k,)), carray(floats(out), (m,))
+    vector, found = floats(v, k), floats(out, m)
     for i in range(0, m, 4):
-        part = carray(floats(rows + 4 * i * k), (min(4, m - i), k))
+        part = floats(rows + 4 * i * k, (min(4, m - i), k))
         last = len(part) - 1
         four = _dots(part[0], part[min(1, last)], part[min(2, last)], part[last], vector)
         found[i], found[i + min(1, last)], found[i + min(2, last)], found[i + last] = four
@@ -198,12 +201,12 @@ def _add_rows(total, v, rows, step):
     whole = v.size - v.size % 4
     for i in range(0, whole, 4):
         a, b, c, d = v[i], v[i + 1], v[i + 2], v[i + 3]
-        p, q = carray(floats(rows + i * step), (n,)), carray(floats(rows + (i + 1) * step), (n,))
-        r, s = carray(floats(rows + (i + 2) * step), (n,)), carray(floats(rows + (i + 3) * step), (n,))
+        p, q = floats(rows + i * step, n), floats(rows + (i + 1) * step, n)
+        r, s = floats(rows + (i + 2) * step, n), floats(rows + (i + 3) * step, n)
         for j in range(total.size):
             total[j] = total[j] + a * p[j] + b * q[j] + c * r[j] + d * s[j]
     for i in range(whole, v.size):
-        number, row = v[i], carray(floats(rows + i * step), (n,))
+        number, row = v[i], floats(rows + i * step, n)
         for j in range(total.size):
             total[j] += number * row[j]
 
@@ -211,7 +214,7 @@ def _add_rows(total, v, rows, step):
 @fusing
 def add_multiple(total, factor, row):
     """total += factor · the row at an address: of a gradient's few rows one, in the order of the tiles."""
-    numbers = carray(floats(row), (total.size,))
+    numbers = floats(row, total.size)
     for j in range(total.size):
         total[j] += factor * numbers[j]
 
@@ -221,7 +224,7 @@ def _columns_part(number, place):
     words = arguments(place)
     rows, v, out, n, k, step = words[0], words[1], words[2], words[3], words[4], words[5]
     first, piece = number * step, words[6]
-    total, numbers = carray(floats(out + 4 * first), (min(step, n - first),)), carray(floats(v), (k,))
+    total, numbers = floats(out + 4 * first, min(step, n - first)), floats(v, k)
     more = np.empty(total.size if piece < k else 0, np.float32)
     _add_rows(total, numbers[:piece], rows + 4 * first, 4 * n)
     for begin in range(piece, k, piece):
@@ -252,9 +255,9 @@ def _outer_part(number, place):
     """Rows number · step ... of a column times a row."""
     words = arguments(place)
     m, n, step = words[3], words[4], words[5]
-    column, row = carray(floats(words[0]), (m,)), carray(floats(words[1]), (n,))
+    column, row = floats(words[0], m), floats(words[1], n)
     for i in range(number * step, min(m, (number + 1) * step)):
-        _scale(row, column[i], carray(floats(words[2] + 4 * i * n), (n,)))
+        _scale(row, column[i], floats(words[2] + 4 * i * n, n))
 
 
 def _outer(column, row, out):

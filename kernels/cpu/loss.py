@@ -8,10 +8,9 @@ import math
 from functools import cache, lru_cache
 
 import numpy as np
-from numba.np.numpy_support import carray
 
 from ..reference.loss import LEAST, LOWEST_LOG
-from .jit import entry, inlined, jit, summing
+from .jit import entry, jit, summing
 from .memory import addresses
 from .sigmoid import MOST, exp
 from .team import arguments, run_parts
@@ -20,7 +19,7 @@ from .vector import doubles, floats, integers
 BLOCK = 1 << 13
 
 
-@inlined
+@jit
 def _bce(ps, ts, slopes, n):
     """The sum over a block, and its gradient over n."""
     one = ps.dtype.type(1)
@@ -84,20 +83,20 @@ def _bce_with_logits_32(xs, ts, slopes, n):
     return _total(terms)
 
 
-@inlined
+@jit
 def _block(number, place):
     """A part's BLOCK numbers, their targets, gradients and sum, and how many numbers all parts have.
 
     Words are the addresses of `_facts` and of the arrays.
     """
     words = arguments(place)
-    count, targets = carray(integers(words[0]), (2,))
+    count, targets = integers(words[0], 2)
     start = number * BLOCK
     size = min(count - start, BLOCK)
-    xs = carray(floats(words[1] + 4 * start), (size,))
-    ts = carray(floats(words[2] + 4 * start * targets), (size,))
-    slopes = carray(floats(words[3] + 4 * start), (size,))
-    return xs, ts, slopes, carray(doubles(words[4] + 8 * number), (1,)), float(count)
+    xs = floats(words[1] + 4 * start, size)
+    ts = floats(words[2] + 4 * start * targets, size)
+    slopes = floats(words[3] + 4 * start, size)
+    return xs, ts, slopes, doubles(words[4] + 8 * number, 1), float(count)
 
 
 def _bce_block(number, place):

@@ -19,10 +19,9 @@ from itertools import chain
 from math import prod
 
 import numpy as np
-from numba.np.numpy_support import carray
 
-from .jit import inlined, jit
-from .vector import LINE, address, integers, words
+from .jit import jit
+from .vector import LINE, address, integers, unsigned
 
 SMALL = 1 << 18  # bytes; smaller arrays come from NumPy, whose own memory is warm
 KEPT = 1 << 29  # bytes that may lie idle
@@ -100,17 +99,17 @@ _WRITEABLE = 0x400
 _ARRAY, _FLOAT32 = id(np.ndarray), np.dtype(np.float32)
 
 
-@inlined
+@jit
 def _word(place):
-    return carray(integers(place), (1,))[0]
+    return integers(place, 1)[0]
 
 
-@inlined
+@jit
 def _half(place):
-    return carray(words(place), (1,))[0]
+    return unsigned(place, 1)[0]
 
 
-@inlined
+@jit
 def numbers_of(array):
     """In compiled code: where the numbers are of the array with this `id`."""
     return _word(array + _DATA)

@@ -23,14 +23,14 @@ from functools import cache
 from math import gcd
 
 import numpy as np
-from numba.np.numpy_support import carray
+from numba import types
 
 from ..reference import normalization as reference
-from .jit import entry, inner, jit
+from .jit import entry, jit
 from .layout import channels_first, channels_last
 from .memory import fresh_like, location, scratch
 from .team import arguments, even, share, team
-from .vector import doubles, floats
+from .vector import doubles, floats, on_stack
 
 WIDTH = 512
 VALUES = 1 << 16  # floats to a block
@@ -42,10 +42,13 @@ SHIFT, GY, GSCALE, GSHIFT = 13, 13, 14, 15
 SUM, MERGE, APPLY = 1, 2, 4
 
 
-@inner
+_row = on_stack(types.float32, WIDTH)
+
+
+@jit
 def _differences(x, first, last, left, right, shift, squared, total):
     """total = Σ (x − shift) or, squared, Σ (x − shift)², over rows first ..., columns left ..."""
-    short = np.empty(right - left, np.float32)
+    short = _row()[: right - left]
     for j in range(total.size):
         total[j] = 0.0
     for start in range(first, last, RUN):
@@ -64,10 +67,10 @@ def _differences(x, first, last, left, right, shift, squared, total):
             total[j] += short[j]
 
 
-@inner
+@jit
 def _moments(x, first, last, left, right, total, squares):
     """Σ x and Σ (x − the block's mean)²."""
-    shift = np.empty(right - left, np.float32)
+    shift = _row()[: right - left]
     zero = np.float32(0)
     row = x[first, left:right]
     for j in range(row.size):
@@ -82,10 +85,10 @@ def _moments(x, first, last, left, right, total, squares):
         squares[j] -= count * (total[j] / count - shift[j]) ** 2
 
 
-@inner
+@jit
 def _products(gy, x, first, last, left, right, mean, total, product):
     """Σ gy and Σ gy · (x − mean)."""
-    short, shorter = np.empty(right - left, np.float32), np.empty(right - left, np.float32)
+    short, shorter = _row()[: right - left], _row()[: right - left]
     mean = mean[left:right]
     for j in range(total.size):
         total[j] = 0.0
@@ -104,7 +107,7 @@ def _products(gy, x, first, last, left, right, mean, total, product):
             product[j] += shorter[j]
 
 
-@inner
+@jit
 def _normalise(x, y, first, last, left, right, mean, slope, shift):
     mean, slope, shift = mean[left:right], slope[left:right], shift[left:right]
     for i in range(first, last):
@@ -113,7 +116,7 @@ def _normalise(x, y, first, last, left, right, mean, slope, shift):
             out[j] = (row[j] - mean[j]) * slope[j] + shift[j]
 
 
-@inner
+@jit
 def _input_grad(gy, x, gx, first, last, left, right, mean, slope, lean, offset):
     mean, slope, lean, offset = mean[left:right], slope[left:right], lean[left:right], offset[left:right]
     for i in range(first, last):
@@ -122,7 +125,7 @@ def _input_grad(gy, x, gx, first, last, left, right, mean, slope, lean, offset):
             out[j] = upstream[j] * slope[j] - (row[j] - mean[j]) * lean[j] - offset[j]
 
 
-@inner
+@jit
 def _sum_blocks(sums, channels, first, last):
     """Σ over blocks, and over pixels side by side in a row, for channels first ... last − 1."""
     total = np.zeros(last - first)
@@ -134,7 +137,7 @@ def _sum_blocks(sums, channels, first, last):
     return total
 
 
-@inner
+@jit
 def _merge_moments(sums, lines, height, rows, eps, scale, shift, mean, var, first, last):
     """Mean and variance of channels first ... last − 1, and from them the lines that `_normalise` takes."""
     channels, columns = mean.size, lines.shape[1]
@@ -163,7 +166,7 @@ def _merge_moments(sums, lines, height, rows, eps, scale, shift, mean, var, firs
             offset[j] = shift[j] - (total[j] / values - mean[j]) * s  # mean[j] is rounded
 
 
-@inner
+@jit
 def _merge_products(sums, lines, rows, eps, scale, mean, var, gscale, gshift, first, last):
     """gscale and gshift of channels first ... last − 1, and from them the lines that `_input_grad` takes."""
     channels, columns = mean.size, lines.shape[1]
@@ -186,7 +189,7 @@ def _merge_products(sums, lines, rows, eps, scale, mean, var, gscale, gshift, fi
             offset[j] = scale[j] * inverse * total[j] / values
 
 
-@inner
+@jit
 def _cut(number, words):
     """Block `number`: its place among the blocks of rows, and its bounds."""
     across = (words[COLUMNS] + WIDTH - 1) // WIDTH
@@ -195,16 +198,16 @@ def _cut(number, words):
     return i, first, min(words[ROWS], first + words[HEIGHT]), left, min(words[COLUMNS], left + WIDTH)
 
 
-@inner
+@jit
 def _vector(place, size):
-    return carray(floats(place), (size,))
+    return floats(place, size)
 
 
-@inner
+@jit
 def _tables(words):
     down = (words[ROWS] + words[HEIGHT] - 1) // words[HEIGHT]
-    sums = carray(doubles(words[SUMS]), (2, down, words[COLUMNS]))
-    return sums, carray(floats(words[LINES]), (4, words[COLUMNS]))
+    sums = doubles(words[SUMS], (2, down, words[COLUMNS]))
+    return sums, floats(words[LINES], (4, words[COLUMNS]))
 
 
 def _forward_part(number, place):
@@ -212,18 +215,18 @@ def _forward_part(number, place):
     i, first, last, left, right = _cut(number, words)
     shape = words[ROWS], words[COLUMNS]
     sums, lines = _tables(words)
-    x = carray(floats(words[X]), shape)
+    x = floats(words[X], shape)
     if words[STEPS] & SUM:
         _moments(x, first, last, left, right, sums[0, i, left:right], sums[1, i, left:right])
     if words[STEPS] & MERGE:
         channels = words[CHANNELS]
         scale, shift = _vector(words[SCALE], channels), _vector(words[SHIFT], channels)
         mean, var = _vector(words[MEAN], channels), _vector(words[VAR], channels)
-        eps = carray(doubles(place + 8 * EPS), (1,))[0]
+        eps = doubles(place + 8 * EPS, 1)[0]
         begin, end = (left, right) if words[STEPS] & SUM else (0, channels)
         _merge_moments(sums, lines, words[HEIGHT], shape[0], eps, scale, shift, mean, var, begin, end)
     if words[STEPS] & APPLY:
-        y = carray(floats(words[RESULT]), shape)
+        y = floats(words[RESULT], shape)
         _normalise(x, y, first, last, left, right, lines[0], lines[1], lines[2])
 
 
@@ -232,7 +235,7 @@ def _backward_part(number, place):
     i, first, last, left, right = _cut(number, words)
     shape = words[ROWS], words[COLUMNS]
     sums, lines = _tables(words)
-    x, gy = carray(floats(words[X]), shape), carray(floats(words[GY]), shape)
+    x, gy = floats(words[X], shape), floats(words[GY], shape)
     if words[STEPS] & SUM:
         _products(gy, x, first, last, left, right, lines[0], sums[0, i, left:right], sums[1, i, left:right])
     if words[STEPS] & MERGE:
@@ -243,11 +246,11 @@ def _backward_part(number, place):
             _vector(words[GSHIFT], channels),
         )
         mean, var = _vector(words[MEAN], channels), _vector(words[VAR], channels)
-        eps = carray(doubles(place + 8 * EPS), (1,))[0]
+        eps = doubles(place + 8 * EPS, 1)[0]
         begin, end = (left, right) if words[STEPS] & SUM else (0, channels)
         _merge_products(sums, lines, shape[0], eps, scale, mean, var, gscale, gshift, begin, end)
     if words[STEPS] & APPLY:
-        gx = carray(floats(words[RESULT]), shape)
+        gx = floats(words[RESULT], shape)
         _input_grad(gy, x, gx, first, last, left, right, lines[0], lines[1], lines[2], lines[3])
 
 

@@ -31,7 +31,7 @@ spares around them is more.
 from functools import cache, lru_cache
 
 import numpy as np
-from numba.np.numpy_support import carray
+from numba import types
 
 from .. import checks as check
 from ..checks_update import checking
@@ -94,54 +94,55 @@ from .chain import (
     Plan,
 )
 from .gemm import NO, WIDE, YES, pack, product
-from .jit import entry, inlined, inner, jit
+from .jit import entry, jit
 from .memory import addresses, addresses_to_read, fresh, scratch
 from .reduction import ROWS, channel_sum
 from .team import arguments, share, team
-from .vector import address, floats, integers, keep
+from .vector import address, floats, integers, keep, on_stack
 
 OFF = np.bool_(False)  # in compiled code a plain one is a type of its own
 FLOAT32 = np.dtype(np.float32)
+_told = on_stack(types.int64, WORDS)
 COLUMNS = 5  # of the table, of arrays: with the gradients
 
 
-@inlined
+@jit
 def _table(place, layers):
-    return carray(integers(place), (layers, FIELDS))
+    return integers(place, (layers, FIELDS))
 
 
-@inner
+@jit
 def _pack_columns(number, place):
     """Some columns of one layer's panels: of W, or Wᵀ and the bias on the way up."""
     words = arguments(place)
     table, backwards = _table(words[TABLE], words[LAYERS]), words[BACKWARDS] != 0
-    i, left, right = carray(integers(words[LIST]), (number + 1, 3))[number]
+    i, left, right = integers(words[LIST], (number + 1, 3))[number]
     into, out = table[i, INTO], table[i, OUT]
-    weight = carray(floats(table[i, WEIGHT]), (out, into))
+    weight = floats(table[i, WEIGHT], (out, into))
     k = out if backwards else into
     to = table[i, PANELS] + 4 * left * (k + 1)
-    room = carray(floats(to), (-(-(right - left) // WIDE), k + 1, WIDE))
+    room = floats(to, (-(-(right - left) // WIDE), k + 1, WIDE))
     if backwards:
-        pack(weight[0:out, left:right], NO, carray(floats(to), (0,)), room)
+        pack(weight[0:out, left:right], NO, floats(to, 0), room)
     else:
         biased = out if table[i, BIAS] else 0
-        pack(weight[left:right, 0:into], YES, carray(floats(table[i, BIAS]), (biased,))[left:right], room)
+        pack(weight[left:right, 0:into], YES, floats(table[i, BIAS], biased)[left:right], room)
 
 
-@inlined
+@jit
 def _one_unit(line, source, to, rows, into):
     """A layer of one unit: rows times a vector, as `linear` has it."""
     linear.rows_times(source, line[WEIGHT], to, rows, into)
-    out = carray(floats(to), (rows if line[BIAS] else 0,))
+    out = floats(to, rows if line[BIAS] else 0)
     for r in range(out.size):
-        out[r] += carray(floats(line[BIAS]), (1,))[0]
+        out[r] += floats(line[BIAS], 1)[0]
 
 
-@inlined
+@jit
 def _rows_up(number, place):
     """Rows number · step ... of x through all layers."""
     words = arguments(place)
-    table, slopes = _table(words[TABLE], words[LAYERS]), carray(floats(words[SLOPES]), (words[LAYERS],))
+    table, slopes = _table(words[TABLE], words[LAYERS]), floats(words[SLOPES], words[LAYERS])
     rows, step, source = words[BATCH], words[SHARE], words[START]
     first, last = number * step, min(rows, (number + 1) * step)
     source += 4 * first * table[0, INTO]
@@ -155,17 +156,17 @@ def _rows_up(number, place):
         if slopes[i] != 1:
             activation.rectify(to, to, to, (last - first) * out, slopes[i], slopes[i] == 0, OFF)
         elif i == words[LAYERS] - 1 and words[SQUASHED]:
-            sigmoid.squash(carray(floats(to), ((last - first) * out,)))
+            sigmoid.squash(floats(to, (last - first) * out))
         source = to
 
 
 def _columns_up(number, place):
     """Some columns of one layer over all rows, with their part of the weight packed here."""
     words = arguments(place)
-    table, slopes = _table(words[TABLE], words[LAYERS]), carray(floats(words[SLOPES]), (words[LAYERS],))
+    table, slopes = _table(words[TABLE], words[LAYERS]), floats(words[SLOPES], words[LAYERS])
     rows, unit = words[BATCH], words[FIRST] + number
     _pack_columns(unit, place)
-    i, left, right = carray(integers(words[LIST]), (unit + 1, 3))[unit]
+    i, left, right = integers(words[LIST], (unit + 1, 3))[unit]
     into, out = table[i, INTO], table[i, OUT]
     panels, to = table[i, PANELS] + 4 * left * (into + 1), table[i, RESULT] + 4 * left
     source = table[i - 1, RESULT] if i else words[START]
@@ -177,24 +178,23 @@ def _columns_up(number, place):
     for r in range(rows if squashed or slopes[i] != 1 else 0):
         here = to + 4 * r * out
         if squashed:
-            sigmoid.squash(carray(floats(here), (right - left,)))
+            sigmoid.squash(floats(here, right - left))
         else:
             activation.rectify(here, here, here, right - left, slopes[i], slopes[i] == 0, OFF)
 
 
-@inlined
+@jit
 def _rows_down(number, place):
     """Rows number · step ... of the gradient through all layers, and to x where words[GX] says where."""
     words = arguments(place)
-    table, slopes = _table(words[TABLE], words[LAYERS]), carray(floats(words[SLOPES]), (words[LAYERS],))
+    table, slopes = _table(words[TABLE], words[LAYERS]), floats(words[SLOPES], words[LAYERS])
     rows, step, gy, gx = words[BATCH], words[SHARE], words[START], words[GX]
     first, last = number * step, min(rows, (number + 1) * step)
     top = words[LAYERS] - 1
     begin, size = 4 * first * table[top, OUT], (last - first) * table[top, OUT]
     signs, to = table[top, RESULT] + begin, table[top, GRADIENT] + begin
     if words[SQUASHED]:
-        ys, gzs = carray(floats(signs), (size,)), carray(floats(to), (size,))
-        sigmoid.slope(carray(floats(gy + begin), (size,)), ys, gzs)
+        sigmoid.slope(floats(gy + begin, size), floats(signs, size), floats(to, size))
     elif table[top, GRADIENT] != gy:
         activation.rectify(gy + begin, signs, to, size, slopes[top], OFF, OFF)
     for i in range(top, -1, -1):
@@ -210,31 +210,31 @@ def _rows_down(number, place):
             activation.rectify(to, signs, to, (last - first) * into, slopes[i - 1], OFF, OFF)
 
 
-@inlined
+@jit
 def _weights(number, place):
     """A unit of the weights' gradients: a product ḡᵀ x over some rows, or a sum of multiples of rows."""
     words = arguments(place)
     table = _table(words[TABLE], words[LAYERS])
-    unit = carray(integers(words[LIST]), (number + 1, UNIT))[number]
+    unit = integers(words[LIST], (number + 1, UNIT))[number]
     i, terms, wide, step, factor_step = unit[LAYER], unit[TERMS], unit[WIDTH], unit[STEP], unit[FACTOR_STEP]
     to = table[i, unit[TARGET]] + unit[TO]
     source = table[i, unit[SOURCE]] + unit[FROM]
     factors = table[i, unit[FACTORS]] + unit[FACTORS_FROM]
     room = words[ROOM] + 4 * number * words[EACH]
     if unit[KIND] == PRODUCT:
-        panels = carray(floats(room), (-(-wide // WIDE), terms + 1, WIDE))
-        rows = carray(floats(source), (terms, step))
-        pack(rows[0:terms, 0:wide], NO, carray(floats(room), (0,)), panels)
+        panels = floats(room, (-(-wide // WIDE), terms + 1, WIDE))
+        rows = floats(source, (terms, step))
+        pack(rows[0:terms, 0:wide], NO, floats(room, 0), panels)
         product(factors, factor_step, YES, room, to, step, unit[HIGH], wide, terms, NO, room, 0, room, 0)
     else:
-        total = carray(floats(to if unit[ALONG] == 1 else room), (wide,))
+        total = floats(to if unit[ALONG] == 1 else room, wide)
         if unit[KIND] == LINES:
             total[:] = 0
         for r in range(terms):
-            factor = carray(floats(factors + 4 * r * factor_step), (1,))[0]
+            factor = floats(factors + 4 * r * factor_step, 1)[0]
             linear.add_multiple(total, factor, source + 4 * r * step)
         if unit[ALONG] > 1:
-            found = carray(floats(to), (wide * unit[ALONG],))
+            found = floats(to, wide * unit[ALONG])
             for c in range(total.size):
                 found[c * unit[ALONG]] = total[c]
 
@@ -262,21 +262,23 @@ def _run(plan, places, board, helpers):
     places: of x or gy, the room, gx or 0, x, then of all weights, outputs, biases and perhaps gradients.
     """
     layers, columns, step = plan[LAYERS], (len(places) - 4) // plan[LAYERS], plan[SHARE]
-    table = carray(integers(plan[LAYOUT]), (layers, FIELDS)).copy()
+    table = integers(plan[LAYOUT], (layers, FIELDS)).copy()
     for i in range(layers):
         for j in range(PANELS, INPUT):
             table[i, j] += places[1]
         for j in range(columns):
             table[i, WEIGHT + j] = places[4 + j * layers + i]
         table[i, INPUT] = table[i - 1, RESULT] if i else places[3]
-    words = plan[:WORDS].copy()
+    words = _told()
+    for i in range(WORDS):
+        words[i] = plan[i]
     words[TABLE], words[START], words[ROOM] = address(table), places[0], places[1] + plan[ROOM]
     words[GX] = places[2]
     skipped = plan[SKIPPED] if plan[BACKWARDS] and places[2] == 0 else 0
     words[LIST] = plan[PACKS] + 24 * skipped
     if plan[BACKWARDS] and plan[LEVEL]:
         table[-1, GRADIENT] = places[0]
-    packs = carray(integers(plan[PACKS]), (plan[PACKED], 3))
+    packs = integers(plan[PACKS], (plan[PACKED], 3))
     if step:
         words[JOB] = PACKING
         share(board, plan[FUNCTION], words, plan[PACKED] - skipped, helpers)
@@ -296,7 +298,6 @@ def _run(plan, places, board, helpers):
         words[LIST] = plan[ADDED]
         if plan[ADDED_COUNT]:
             share(board, plan[FUNCTION], words, plan[ADDED_COUNT], helpers)
-    keep(words)
     keep(table)
 
 

@@ -13,8 +13,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .jit import inner
-from .vector import INT, LANES, address, intrinsic, keep, pointer
+from .jit import jit
+from .vector import INT, LANES, address, intrinsic, on_stack, pointer
 
 LOW = 0xFFFFFFFF
 BLOCKS = LANES  # two vectors: with one, its blocks' rounds wait for each other
@@ -66,16 +66,18 @@ def _blocks(typingctx, place, count, first, k0, k1, c2, c3):
     return types.void(types.int64, types.int64, *[types.uint64] * 5), generate
 
 
-@inner
+_last_words = on_stack(types.uint32, 4 * BLOCKS)
+
+
+@jit
 def fill_words(out, first, stream):
     """Fills a uint32 array with words from block `first` on."""
     k0, k1, c2, c3 = stream
     whole = out.size // (4 * BLOCKS) * BLOCKS
     _blocks(address(out), whole, first, k0, k1, c2, c3)
     rest = out[4 * whole :]
-    last = np.empty(4 * BLOCKS if rest.size else 0, np.uint32)
+    last = _last_words()
     if rest.size:
         _blocks(address(last), BLOCKS, first + np.uint64(whole), k0, k1, c2, c3)
         for i in range(rest.size):
             rest[i] = last[i]
-    keep(last)

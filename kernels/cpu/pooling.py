@@ -18,15 +18,14 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.cgutils import alloca_once, for_range
-from numba.np.numpy_support import carray
 
 from ..checks import conv_output_size, index_out_of_range
 from ..reference import pooling as reference
-from .jit import entry, inner, jit
+from .jit import entry, jit
 from .layout import channels_first, channels_last
 from .memory import fresh, location
 from .team import arguments, even, integers, run_parts
-from .vector import INT, LANES, VECTOR, address, floats, intrinsic, load, pointer, store
+from .vector import INT, LANES, VECTOR, address, floats, int32s, intrinsic, load, pointer, store
 
 PART = 1 << 15  # floats of the larger images to a part
 WORD = ir.IntType(32)
@@ -68,26 +67,16 @@ def _largest(typingctx, corner, index, rows, columns, step, down, best, where):
     return types.void(*[types.int64] * 8), generate
 
 
-@intrinsic
-def _places(typingctx, place):
-    """The pointer to int32 at an address, for `numba.carray`."""
-
-    def generate(context, builder, signature, args):
-        return builder.inttoptr(args[0], WORD.as_pointer())
-
-    return types.CPointer(types.int32)(types.int64), generate
-
-
-@inner
+@jit
 def _largest_of(corner, index, rows, columns, step, down, best, where):
     """As `_largest`, for the one channel at address `corner`."""
-    value = carray(floats(best), (1,))
-    place = carray(_places(where), (1,))
-    value[0], place[0] = carray(floats(corner), (1,))[0], index
+    value = floats(best, 1)
+    place = int32s(where, 1)
+    value[0], place[0] = floats(corner, 1)[0], index
     for i in range(rows):
         for j in range(columns):
             number = i * down + j
-            new, old = carray(floats(corner + number * step), (1,))[0], value[0]
+            new, old = floats(corner + number * step, 1)[0], value[0]
             if old == old and not new <= old:
                 value[0], place[0] = new, index + number
 
@@ -140,7 +129,7 @@ def _vectors_outside(typingctx, indices, vectors, places):
     return types.boolean(*[types.int64] * 3), generate
 
 
-@inner
+@jit
 def _outside(indices, places):
     vectors = indices.size // LANES
     found = _vectors_outside(address(indices), vectors, places)
@@ -175,11 +164,11 @@ def _images(number, place, scatters):
     words = arguments(place)
     channels, large, small = words[DEPTH], words[PLACES] * words[DEPTH], words[POOLED] * words[DEPTH]
     for n in range(number * words[SHARE], min(words[IMAGES], (number + 1) * words[SHARE])):
-        image = carray(floats(words[LARGE] + 4 * n * large), (large,))
-        pooled = carray(floats(words[SMALL] + 4 * n * small), (small,))
-        indices = carray(_places(words[INDICES] + 4 * n * small), (small,))
+        image = floats(words[LARGE] + 4 * n * large, large)
+        pooled = floats(words[SMALL] + 4 * n * small, small)
+        indices = int32s(words[INDICES] + 4 * n * small, small)
         if _outside(indices, words[PLACES]):
-            carray(integers(words[WRONG]), (1,))[0] = 1
+            integers(words[WRONG], 1)[0] = 1
         elif scatters:
             _scatter(image, pooled, indices, channels)
         else:

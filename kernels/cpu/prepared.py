@@ -13,7 +13,6 @@ from collections.abc import Callable, Hashable
 from functools import cache
 
 import numpy as np
-from numba.np.numpy_support import carray
 
 from .jit import entry
 from .memory import fresh, location
@@ -35,13 +34,13 @@ ONE, OTHER, COUNT, STEP, FOUND = range(5)  # what a part of the work is told
 def _differ(number, place):
     """Whether any of a part's bits differ; a stop at the first that does would keep it from vectors."""
     words = arguments(place)
-    found = carray(integers(words[FOUND]), (1,))
+    found = integers(words[FOUND], 1)
     if found[0]:
         return
     begin = number * words[STEP]
     size = min(words[STEP], words[COUNT] - begin)
-    one = carray(floats(words[ONE] + 4 * begin), (size,)).view(np.int32)  # so that NaN equals itself
-    other = carray(floats(words[OTHER] + 4 * begin), (size,)).view(np.int32)
+    one = floats(words[ONE] + 4 * begin, size).view(np.int32)  # so that NaN equals itself
+    other = floats(words[OTHER] + 4 * begin, size).view(np.int32)
     differing = np.int32(0)
     for i in range(one.size):
         differing |= one[i] ^ other[i]

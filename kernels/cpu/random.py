@@ -15,10 +15,9 @@ from functools import cache
 import numpy as np
 from llvmlite import ir
 from numba import float64, types, uint64
-from numba.np.numpy_support import carray
 
 from .activation import PART, ZERO, bits, leaky_relu
-from .jit import entry, inlined, jit
+from .jit import entry, jit
 from .layout import channels_first, channels_last
 from .memory import fresh_like, location, numbers_of, passes
 from .philox import LOW, fill_words
@@ -34,14 +33,14 @@ from .vector import (
     doubles,
     floats,
     intrinsic,
-    keep,
     load,
+    on_stack,
     pointer,
     spread,
     store,
     stream,
+    unsigned,
 )
-from .vector import words as unsigned
 
 PIECE = 2048  # numbers at a time, and to a part: a few arrays of 16 KB
 
@@ -66,13 +65,13 @@ def _as_bits(typingctx, value):
     return uint64(float64), lambda context, builder, signature, args: builder.bitcast(args[0], ir.IntType(64))
 
 
-@inlined
+@jit
 def _exact(integer):
     """A uint64 below 2⁵² as float64. AVX2 has no instruction for it; 2⁵² + n has n for its lowest bits."""
     return _as_float(integer | np.uint64(0x4330000000000000)) - 4503599627370496.0
 
 
-@inlined
+@jit
 def _log(x):
     """ln x for x in (0, 1]: fdlibm's e_log.c, with x = 2ᵏ (1 + f), √½ < 1 + f < √2."""
     half = np.uint64(0x3FE6A09E667F3BCD)  # √½; what lies above it carries into the exponent
@@ -92,7 +91,7 @@ def _log(x):
     return k * 6.93147180369123816490e-01 - ((square - low) - f)
 
 
-@inlined
+@jit
 def _turn(u):
     """(cos 2πu, sin 2πu) for u in [0, 1): quarter turns off exactly, then fdlibm's k_cos.c and k_sin.c."""
     quarter = np.floor(4.0 * u + 0.5)
@@ -118,7 +117,7 @@ def _turn(u):
     return cosine, sine
 
 
-@inlined
+@jit
 def _units(words, units, narrow):
     """Numbers in [0, 1): 24 bits of a word each where `narrow`, else 53 of two; both are exact in float64."""
     if narrow:
@@ -131,7 +130,7 @@ def _units(words, units, narrow):
             units[i] = (high * 67108864.0 + low) * 2.0**-53
 
 
-@inlined
+@jit
 def _box_muller(units, unit, cosines, sines):
     """The pairs made of units[2i] + unit, which is in (0, 1], and units[2i + 1]."""
     for i in range(cosines.size):
@@ -141,13 +140,16 @@ def _box_muller(units, unit, cosines, sines):
         sines[i] = radius * sine
 
 
-@inlined
+_drawn_words = on_stack(types.uint32, 2 * PIECE)  # two make a float64
+_drawn, _drawn_halves = on_stack(float64, PIECE), on_stack(float64, PIECE // 2)
+
+
+@jit
 def _numbers(out, normal, start, stop, stream):
     """Normals or uniforms in one function: of two, each would compile for half a second what both do."""
     share = out.itemsize // 4
     unit = 2.0**-24 if share == 1 else 2.0**-53
-    words, units = np.empty(PIECE * share, np.uint32), np.empty(PIECE)
-    cosines, sines = np.empty(PIECE // 2), np.empty(PIECE // 2)
+    words, units, cosines, sines = _drawn_words(), _drawn(), _drawn_halves(), _drawn_halves()
     for first in range(start, stop, PIECE):
         part = out[first : min(stop, first + PIECE)]
         pairs = (part.size + 1) // 2
@@ -162,7 +164,7 @@ def _numbers(out, normal, start, stop, stream):
             part[i] = units[i]
 
 
-@inlined
+@jit
 def _halves(key, draw):
     """The stream of a key and a draw."""
     key, draw, low, half = np.uint64(key), np.uint64(draw), np.uint64(LOW), np.uint64(32)
@@ -191,7 +193,7 @@ def _drop_vector(typingctx, streamed, source, drawn, target, limit, share, slope
     return types.void(streamed, *[types.int64] * 3, *kinds), generate
 
 
-@inlined
+@jit
 def _drop(source, drawn, target, size, limit, share, slope, streamed):
     """As `_drop_vector`, for `size` numbers; streamed: past the caches, from where a line begins."""
     flat, whole = slope == 0, size // LANES * LANES
@@ -202,18 +204,18 @@ def _drop(source, drawn, target, size, limit, share, slope, streamed):
         for i in range(0, 4 * whole, 4 * LANES):
             _drop_vector(0, source + i, drawn + i, target + i, limit, share, slope, flat)
     if whole < size:
-        xs, ys = carray(floats(source), (size,)), carray(floats(target), (size,))
-        ws = carray(unsigned(drawn), (size,))
+        xs, ys = floats(source, size), floats(target, size)
+        ws = unsigned(drawn, size)
         for i in range(whole, size):
             below = ZERO if flat else slope * xs[i]
             value = (below if xs[i] <= 0 else xs[i]) / share + ZERO
             ys[i] = value if ws[i] >= limit else -ZERO
 
 
-@inlined
+@jit
 def _how(place):
     """The threshold, the share that is kept, the slope, and whether results go past the caches."""
-    words, numbers = arguments(place), carray(doubles(place), (SLOPE + 1,))
+    words, numbers = arguments(place), doubles(place, SLOPE + 1)
     limit = np.uint32(words[LIMIT])
     return limit, np.float32(numbers[SHARE]), np.float32(numbers[SLOPE]), words[STREAMED] != 0
 
@@ -225,13 +227,12 @@ def _drop_part(number, place):
     start = number * words[STEP]
     last = min(words[COUNT], start + words[STEP])
     from_stream = _halves(words[KEY], words[DRAW])
-    drawn = np.empty(PIECE, np.uint32)
+    drawn = _drawn_words()
     for first in range(start, last, PIECE):
         size = min(PIECE, last - first)
         fill_words(drawn[:size], np.uint64(first // 4), from_stream)
         x, y = words[X] + 4 * first, words[Y] + 4 * first
         _drop(x, address(drawn), y, size, limit, share, slope, streamed)
-    keep(drawn)
 
 
 def _drop_maps_part(number, place):
@@ -265,7 +266,7 @@ def philox_words(out, key, draw):
     return out
 
 
-@inlined
+@jit
 def _share(number, place):
     """A part's first number, the end of its numbers, and the stream; words are as `_share_out` has them."""
     words = arguments(place)
@@ -276,13 +277,13 @@ def _share(number, place):
 def _part_32(number, place):
     start, stop, stream = _share(number, place)
     words = arguments(place)
-    _numbers(carray(floats(words[0]), (stop,)), words[4] != 0, start, stop, stream)
+    _numbers(floats(words[0], stop), words[4] != 0, start, stop, stream)
 
 
 def _part_64(number, place):
     start, stop, stream = _share(number, place)
     words = arguments(place)
-    _numbers(carray(doubles(words[0]), (stop,)), words[4] != 0, start, stop, stream)
+    _numbers(doubles(words[0], stop), words[4] != 0, start, stop, stream)
 
 
 _entry = cache(entry)  # compiled when first asked for
@@ -293,12 +294,14 @@ def _signed(*words):
     return [v - (1 << 64) if v >> 63 else v for v in words]
 
 
+_told = on_stack(types.int64, 5)
+
+
 @jit
 def _share_out(out, size, key, draw, normal, parts, function, board, helpers):
-    words = np.empty(5, np.int64)
+    words = _told()
     words[0], words[1], words[2], words[3], words[4] = numbers_of(out), size, key, draw, normal
     share(board, function, words, parts, helpers)
-    keep(words)
 
 
 def _fill(out, key, draw, normal):

@@ -13,10 +13,9 @@ from math import gcd
 
 import numpy as np
 from numba import types
-from numba.np.numpy_support import carray
 
 from ..reference import reduction as reference
-from .jit import entry, inner
+from .jit import entry, jit
 from .layout import channels_last
 from .memory import location
 from .team import arguments, even, run_parts
@@ -29,8 +28,8 @@ from .vector import (
     doubles,
     floats,
     intrinsic,
-    keep,
     load,
+    on_stack,
     pointer,
     store,
 )
@@ -73,16 +72,19 @@ def _sum_rows(typingctx, x, step, rows, sums):
     return types.void(*[types.int64] * 4), generate
 
 
-@inner
+@jit
 def _add(total, row):
     for c in range(total.size):
         total[c] += row[c]
 
 
-@inner
+@jit
 def _put(sums, total):
     for c in range(sums.size):
         sums[c] = total[c]
+
+
+_short = on_stack(types.float32, COLUMNS)
 
 
 def _part(number, place):
@@ -95,7 +97,7 @@ def _part(number, place):
     run = words[6]
     first, left = number // across * height, number % across * COLUMNS
     width, last = min(COLUMNS, channels - left), min(rows, first + height)
-    short, total = np.empty(COLUMNS, np.float32), np.zeros(width)
+    short, total = _short(), np.zeros(width)
     whole = width // (VECTORS * LANES) * VECTORS * LANES
     for start in range(first, last, run):
         count, here = min(run, last - start), x + 4 * (start * channels + left)
@@ -104,13 +106,12 @@ def _part(number, place):
         rest = short[whole:width]
         rest[:] = 0
         for r in range(count if whole < width else 0):
-            _add(rest, carray(floats(here + 4 * (r * channels + whole)), (width - whole,)))
+            _add(rest, floats(here + 4 * (r * channels + whole), width - whole))
         _add(total, short[:width])
     if height >= rows:
-        _put(carray(floats(sums + 4 * left), (width,)), total)
+        _put(floats(sums + 4 * left, width), total)
     else:
-        _put(carray(doubles(sums + 8 * (number // across * channels + left)), (width,)), total)
-    keep(short)
+        _put(doubles(sums + 8 * (number // across * channels + left), width), total)
 
 
 @cache

@@ -12,10 +12,9 @@ from functools import cache
 import numpy as np
 from llvmlite import ir
 from numba import float32
-from numba.np.numpy_support import carray
 
 from ..reference import sigmoid as reference
-from .jit import entry, fusing, inner, jit
+from .jit import entry, fusing, jit
 from .layout import packed, packed_like
 from .memory import fresh_like, location
 from .team import arguments, run_parts
@@ -61,7 +60,7 @@ def exp(x):
     return (p * r * r + r + ONE) * _power_of_2(k)
 
 
-@inner
+@jit
 def _squashed(value):
     cut = value if value > -MOST else -MOST
     cut = cut if cut < MOST else MOST
@@ -75,7 +74,7 @@ def _sigmoid(xs, ys):
         ys[i] = _squashed(xs[i])
 
 
-@inner
+@jit
 def squash(ys):
     """σ in place: over two arrays that might overlap LLVM's loop would go number by number."""
     for i in range(ys.size):
@@ -101,7 +100,7 @@ def _tanh(xs, ys):
         ys[i] = result if value == value else value
 
 
-@inner
+@jit
 def slope(gys, ys, gxs):
     """The gradient before a sigmoid from that after it, of its results ys."""
     for i in range(gys.size):
@@ -114,12 +113,12 @@ def _tanh_grad(gys, ys, gxs):
         gxs[i] = gys[i] * (ONE - ys[i] * ys[i])
 
 
-@inner
+@jit
 def _span(number, place, which):
     """The numbers of a part in one of the arrays, whose addresses stand after their size."""
     words = arguments(place)
     start = number * PART
-    return carray(floats(words[1 + which] + 4 * start), (min(words[0] - start, PART),))
+    return floats(words[1 + which] + 4 * start, min(words[0] - start, PART))
 
 
 def _sigmoid_part(number, place):

@@ -10,10 +10,9 @@ from functools import cache
 import numpy as np
 from numba import types
 from numba.core.cgutils import alloca_once, for_range
-from numba.np.numpy_support import carray
 
 from ..reference import softmax as reference
-from .jit import entry, inner, jit
+from .jit import entry, jit
 from .loss import _total
 from .memory import location
 from .random import _log
@@ -27,7 +26,7 @@ SIDE = 64  # short rows at a time
 ROW = 50  # numbers that take as long as what a row takes beside its numbers
 
 
-@inner
+@jit
 def _least(value):
     """value as `exp` takes it: e^−87 is as good as 0 beside the largest, which is 1."""
     return value if value > -MOST else -MOST
@@ -53,7 +52,7 @@ def _largest_of_vectors(typingctx, x, vectors):
     return types.float32(types.int64, types.int64), generate
 
 
-@inner
+@jit
 def _largest(xs):
     """The largest number, or −∞. One by one, each waits for the one before, which for a few is faster."""
     vectors = xs.size // LANES if xs.size >= 8 * LANES else 0
@@ -138,7 +137,7 @@ def _part(number, place):
     start, last = number * each, min(rows, (number + 1) * each)
     if not words[4]:
         begin, count = 4 * start * size, (last - start) * size
-        xs, ys = carray(floats(words[3] + begin), (count,)), carray(floats(words[5] + begin), (count,))
+        xs, ys = floats(words[3] + begin, count), floats(words[5] + begin, count)
         if size < SHORT:
             _log_softmax_of_short(xs, ys, size)
         else:
@@ -146,8 +145,8 @@ def _part(number, place):
         return
     for row in range(start, last):
         begin = 4 * row * size
-        gys, ys = carray(floats(words[3] + begin), (size,)), carray(floats(words[4] + begin), (size,))
-        _log_softmax_grad(gys, ys, carray(floats(words[5] + begin), (size,)))
+        gys, ys = floats(words[3] + begin, size), floats(words[4] + begin, size)
+        _log_softmax_grad(gys, ys, floats(words[5] + begin, size))
 
 
 @cache

@@ -36,9 +36,8 @@ from typing import SupportsInt
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.np.numpy_support import carray
 
-from .jit import inlined, inner, jit
+from .jit import jit
 from .threads import thread_count
 from .vector import INT, address, integers, intrinsic
 
@@ -107,7 +106,7 @@ _rest = _calling("llvm.x86.sse2.pause", _x86)  # some 10 to 40 ns
 _yield = _calling("sched_yield", _posix)  # lets any other thread go first that wants this processor
 
 
-@inlined
+@jit
 def _pause(looks):
     """Waits for a moment; after every 64 looks, at the pleasure of other threads."""
     if looks % 64 == 63:
@@ -128,25 +127,25 @@ def _call(typingctx, function, part, arguments):
     return types.void(*[types.int64] * 3), generate
 
 
-@inner
+@jit
 def arguments(place):
     """The words that `share` was given, inside a shared function."""
-    return carray(integers(place), (ROOM,))
+    return integers(place, ROOM)
 
 
-@inlined
+@jit
 def _left(board, member):
     """Where it stands how many parts are left of a thread's run."""
     return address(board) + 8 * (LEFT + APART * member)
 
 
-@inlined
+@jit
 def _begin(parts, member, members):
     """The first part of a thread's run, which ends before the next one's; low threads have longer ones."""
     return (parts * member + members - 1) // members
 
 
-@inner
+@jit
 def _take(board, me, members):
     """Does one part of the job on the board, of this thread's run or else of another's, if one is left."""
     for turn in range(members):

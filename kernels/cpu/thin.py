@@ -34,10 +34,9 @@ from functools import cache
 import numpy as np
 from numba import types
 from numba.core import cgutils
-from numba.np.numpy_support import carray
 
 from .gemm import TILES, WIDE, sums_in_registers, tile_rows
-from .jit import entry, inner, jit
+from .jit import entry, jit
 from .memory import fresh, location
 from .team import arguments, run_parts
 from .vector import (
@@ -129,24 +128,24 @@ def _tile(typingctx, rows, wide, k, x, heads, along, b, b_step, start, start_ste
     return types.void(*[types.int64] * 14), generate
 
 
-@inner
+@jit
 def _sums(rows, wide, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach):
     _tile(rows, wide, k, x, heads, along, b, b_step, start, start_step, c, c_step, ahead, reach)
 
 
-@inner
+@jit
 def _tile_rows(rest):
     """Rows of the next tile where `rest` are left: as in `gemm.py`, but 25 is five fives."""
     return 5 if rest % 5 == 0 and rest % 6 else tile_rows(rest)
 
 
-@inner
+@jit
 def _reach(size, rows, k, out, wide):
     """Of `size` bytes, how many for each step of a product's tiles."""
     return size // max(1, rows * k * out // (6 * wide)) + 1
 
 
-@inner
+@jit
 def _multiply(x, words, y, ahead, size):
     """y = bias + the windows at x times the packed weights; asks for `size` bytes from `ahead` on."""
     k, out, wide = words[K], words[OUT], words[BROAD]
@@ -162,10 +161,10 @@ def _multiply(x, words, y, ahead, size):
         i += rows
 
 
-@inner
+@jit
 def _into_frame(words, n, frame):
     """Puts image n into its frame of zeros, without the last rows and columns that no window sees."""
-    x = carray(floats(words[X] + 4 * n * words[H] * words[W]), (words[H], words[W]))
+    x = floats(words[X] + 4 * n * words[H] * words[W], (words[H], words[W]))
     high = max(0, min(x.shape[0], frame.shape[0] - words[TOP]))
     wide = max(0, min(x.shape[1], frame.shape[1] - words[LEFT]))
     for i in range(high):
@@ -191,7 +190,7 @@ def _correlate_part(number, place):
     words = arguments(place)
     count, k, out, wide = words[COUNT], words[K], words[OUT], words[BROAD]
     total = words[Y] + 4 * number * k * out
-    carray(floats(total), (k * out,))[:] = 0
+    floats(total, k * out)[:] = 0
     frame = np.zeros((words[DOWN], words[ACROSS]), np.float32)
     x = address(frame)
     group = -(-words[N] // GROUPS)
@@ -249,7 +248,7 @@ def _sums_along(typingctx, steps, count, x, x_step, places, start, to, to_step):
     return types.void(*[types.int64] * 8), generate
 
 
-@inner
+@jit
 def _spread(words, products, line, reach, y):
     """Writes an image: its pixel is bias + the sum of the numbers of `products` that fall on it.
 
@@ -281,7 +280,7 @@ def _spread(words, products, line, reach, y):
                 wanted, start = address(reach) + 8 * first * seen, words[BIAS] + 4 * v
                 _sums_along(steps, count, x, out, wanted, start, to, unit)
             t += steps
-        row, shown = carray(floats(y + 4 * i * size), (size,)), line[words[LEFT] : words[LEFT] + size]
+        row, shown = floats(y + 4 * i * size, size), line[words[LEFT] : words[LEFT] + size]
         for j in range(row.size):
             row[j] = shown[j]
 

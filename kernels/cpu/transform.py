@@ -21,10 +21,9 @@ from itertools import groupby
 
 import numpy as np
 from numba import types
-from numba.np.numpy_support import carray
 
 from .gemm import WIDE
-from .jit import entry, inner
+from .jit import entry, jit
 from .memory import location, streams
 from .programs import Program
 from .team import arguments, run_parts
@@ -140,23 +139,23 @@ def _sums(
 RUNS, RUN_COUNT, COEFFICIENTS, PLACES, TARGETS, SIZE = range(6)
 
 
-@inner
+@jit
 def room_for(steps):
     """Room for `perform` with these steps (the address of their words); value 0 is zero."""
-    words = carray(integers(steps), (6,))
+    words = integers(steps, 6)
     values = np.empty(words[SIZE] + LINE // 4, np.float32)
     values[: BLOCK + LINE // 4] = 0
     return values
 
 
-@inner
+@jit
 def perform(steps, image, result, apart, channels, shift, kind, values, ahead, reach):
     """result = the programs of one image, for every channel. Addresses; kind: what becomes of the result.
 
     steps: of their words; values: from `room_for`. Meanwhile `reach` bytes from `ahead` on come nearer.
     """
-    words = carray(integers(steps), (6,))
-    runs = carray(integers(words[RUNS]), (words[RUN_COUNT], 5))
+    words = integers(steps, 6)
+    runs = integers(words[RUNS], (words[RUN_COUNT], 5))
     room = aligned(address(values))
     c = 0
     while c < channels:

@@ -11,15 +11,15 @@ from functools import cache, lru_cache
 from math import inf, sqrt
 
 import numpy as np
-from numba.np.numpy_support import carray
+from numba import types
 
 from .. import checks_update as check
 from ..checks_update import checking
-from .jit import entry, inlined, jit, summing
+from .jit import entry, jit, summing
 from .layout import flat
 from .memory import addresses, location, plain_addresses
 from .team import arguments, share, team
-from .vector import address, doubles, floats, integers, keep
+from .vector import address, doubles, floats, integers, on_stack
 
 PARAMS, GRADS, FIRST, SECOND = np.arange(4)  # columns; as plain numbers each would be a type of its own
 PART = 1 << 15
@@ -94,29 +94,29 @@ def _rooted(ps, gs, vs, numbers):
 # arrays, the parts, the numbers, and how many arrays a list has.
 
 
-@inlined
+@jit
 def _piece(words, number, column):
     """Of the array in a column of part `number`'s row, the numbers from its first to its last."""
-    i, start, stop = carray(integers(words[1]), (number + 1, 3))[number]
-    table = carray(integers(words[0]), (column + 1, words[3]))
-    return carray(floats(table[column, i] + 4 * start), (stop - start,))
+    i, start, stop = integers(words[1], (number + 1, 3))[number]
+    table = integers(words[0], (column + 1, words[3]))
+    return floats(table[column, i] + 4 * start, stop - start)
 
 
-@inlined
+@jit
 def _numbers(words, count):
-    return carray(floats(words[2]), (count,))
+    return floats(words[2], count)
 
 
 def _sum_part(number, place):
     words = arguments(place)
-    sums = carray(doubles(words[2]), (number + 1,))
+    sums = doubles(words[2], number + 1)
     sums[number] = _sum_squares(_piece(words, number, PARAMS))
 
 
 def _scale_part(number, place):
     """Each array has a factor of its own."""
     words = arguments(place)
-    i = carray(integers(words[1]), (number + 1, 3))[number, 0]
+    i = integers(words[1], (number + 1, 3))[number, 0]
     _scale(_piece(words, number, PARAMS), (_numbers(words, i + 1)[i],))
 
 
@@ -157,12 +157,14 @@ def _entry(part):
     return entry(part)
 
 
+_told = on_stack(types.int64, 4)
+
+
 @jit
 def _share(table, parts, numbers, count, board, function, helpers):
-    words = np.empty(4, np.int64)
+    words = _told()
     words[0], words[1], words[2], words[3] = address(table), address(parts), numbers, count
     share(board, function, words, len(parts), helpers)
-    keep(words)
 
 
 @lru_cache(maxsize=256)

@@ -11,10 +11,9 @@ gradients of weights by BLAS, 360; so 190 and 250.
 from functools import cache
 
 import numpy as np
-from numba.np.numpy_support import carray
 
 from .gemm import NO, WIDE, YES, pack, panels_shape, product
-from .jit import entry, inner, jit
+from .jit import entry, jit
 from .memory import location
 from .team import arguments, run_parts
 from .vector import address, floats, keep
@@ -82,12 +81,12 @@ IMAGES, ROWS, MATRIX, N, H, W, PLACES, DEEP, STEP, CHUNK, Q = range(11)
 DOWN, ACROSS, TOP, LEFT, HIGH, WIDE_TAPS, BIAS, CHANNELS = range(11, 19)
 
 
-@inner
+@jit
 def _images(words):
-    return carray(floats(words[IMAGES]), (words[N], words[H], words[W]))
+    return floats(words[IMAGES], (words[N], words[H], words[W]))
 
 
-@inner
+@jit
 def _gathered(words, start, stop):
     """The windows of images start ... stop - 1."""
     taps = words[HIGH], words[WIDE_TAPS]
@@ -117,26 +116,26 @@ def _spread_part(number, place):
     (m, n), k = windows.shape, words[DEEP]
     rows = words[ROWS] + 4 * start * words[PLACES] * k
     product(rows, k, NO, panels, address(windows), n, m, n, k, NO, panels, 0, panels, 0)
-    bias = carray(floats(words[BIAS]), (words[CHANNELS],))
+    bias = floats(words[BIAS], words[CHANNELS])
     step, origin = (words[DOWN], words[ACROSS]), (words[TOP], words[LEFT])
     scatter(windows, _images(words), bias, start, stop, words[Q], step, origin, taps)
     keep(windows)
 
 
-@inner
+@jit
 def _correlate(words, start, stop, to):
     """The product for images start ... stop - 1, to an address."""
     windows = _gathered(words, start, stop)
     (k, n), m = windows.shape, words[DEEP]
     room = np.empty((-(-n // WIDE), k + 1, WIDE), np.float32)
-    pack(windows, NO, carray(floats(to), (0,)), room)
+    pack(windows, NO, floats(to, 0), room)
     rows, panels = words[ROWS] + 4 * start * words[PLACES] * m, address(room)
     product(rows, m, YES, panels, to, n, m, n, k, NO, panels, 0, panels, 0)
     keep(windows)
     keep(room)
 
 
-@inner
+@jit
 def _add(total, more):
     for j in range(total.size):
         total[j] += more[j]
@@ -153,7 +152,7 @@ def _correlate_part(number, place):
         target = to if start == first else address(some)
         _correlate(words, start, min(last, start + words[CHUNK]), target)
         if start > first:
-            _add(carray(floats(to), (m * n,)), some)
+            _add(floats(to, m * n), some)
     keep(some)
 
 

@@ -1,6 +1,10 @@
 """What Numba keeps on disk."""
 
 import io
+import os
+import subprocess
+import sys
+import textwrap
 
 import numba
 import numpy as np
@@ -42,8 +46,8 @@ def test_what_one_process_compiled_the_next_one_loads(process):
     assert sum(first.stats.cache_misses.values()) == sum(second.stats.cache_hits.values()) == 1
 
 
-def test_what_is_compiled_for_compiled_functions_says_so_to_python():
-    @jit.inner
+def test_what_compiled_functions_call_is_made_for_them_alone_until_python_calls_it():
+    @jit.jit
     def double(x):
         return x + x
 
@@ -52,12 +56,15 @@ def test_what_is_compiled_for_compiled_functions_says_so_to_python():
         return double(double(x))
 
     assert four_times(3) == 12
-    with pytest.raises(TypeError, match="double: compiled functions alone can call it"):
-        double(3)
+    assert not double.overloads
+    (made,) = double.part.overloads.values()
+    assert not made.library.get_pointer_to_function(made.fndesc.llvm_func_name)  # no machine code
+    assert double(3) == 6
+    assert double(np.float32(3)) == four_times(np.float32(1.5)) == 6
 
 
 def test_numbers_in_calls_make_no_versions():
-    @jit.inner
+    @jit.jit
     def double(x):
         return x + x
 
@@ -66,7 +73,29 @@ def test_numbers_in_calls_make_no_versions():
         return double(1) + double(2) + double(x)
 
     assert of_three(3) == 12
-    assert len(double.overloads) == 1
+    assert len(double.part.overloads) == 1
+
+
+def test_code_kept_on_disk_has_its_parts(tmp_path):
+    """Only the caller is kept; another process, which compiled no part, loads all of it."""
+    source = """
+        from rawgan.kernels.cpu import jit
+        @jit.jit
+        def double(x):
+            return x + x
+        @jit.jit
+        def four_times(x):
+            return double(double(x))
+        print(four_times(3), sum(four_times.stats.cache_hits.values()), len(double.part.overloads))
+    """
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(source))
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    runs = [
+        subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    assert [run.stdout.split() for run in runs] == [["12", "0", "1"], ["12", "1", "0"]]
 
 
 class Terminal(io.StringIO):
