@@ -8,13 +8,14 @@ import math
 from functools import cache, lru_cache
 
 import numpy as np
+from numba import types
 
 from ..reference.loss import LEAST, LOWEST_LOG
 from .jit import entry, jit, summing
-from .memory import addresses
+from .memory import numbers_of
 from .sigmoid import MOST, exp
-from .team import arguments, run_parts
-from .vector import doubles, floats, integers
+from .team import arguments, share, team
+from .vector import address, doubles, floats, on_stack
 
 BLOCK = 1 << 13
 
@@ -83,20 +84,19 @@ def _bce_with_logits_32(xs, ts, slopes, n):
     return _total(terms)
 
 
+COUNT, TARGETS, LOGITS, GIVEN, SLOPES, SUMS = range(6)  # what a part is told
+
+
 @jit
 def _block(number, place):
-    """A part's BLOCK numbers, their targets, gradients and sum, and how many numbers all parts have.
-
-    Words are the addresses of `_facts` and of the arrays.
-    """
+    """A part's BLOCK numbers, their targets, gradients and sum, and how many numbers all parts have."""
     words = arguments(place)
-    count, targets = integers(words[0], 2)
     start = number * BLOCK
-    size = min(count - start, BLOCK)
-    xs = floats(words[1] + 4 * start, size)
-    ts = floats(words[2] + 4 * start * targets, size)
-    slopes = floats(words[3] + 4 * start, size)
-    return xs, ts, slopes, doubles(words[4] + 8 * number, 1), float(count)
+    size = min(words[COUNT] - start, BLOCK)
+    xs = floats(words[LOGITS] + 4 * start, size)
+    ts = floats(words[GIVEN] + 4 * start * words[TARGETS], size)
+    slopes = floats(words[SLOPES] + 4 * start, size)
+    return xs, ts, slopes, doubles(words[SUMS] + 8 * number, 1), float(words[COUNT])
 
 
 def _bce_block(number, place):
@@ -109,6 +109,19 @@ def _logits_block(number, place):
     total[0] = _bce_with_logits_32(xs, ts, slopes, n)
 
 
+_told = on_stack(types.int64, 6)
+
+
+@jit
+def _share_out(xs, ts, slopes, sums, count, targets, function, board, helpers):
+    """The sum of each part; the arrays by their `id`, sums as one."""
+    words = _told()
+    words[COUNT], words[TARGETS] = count, targets
+    words[LOGITS], words[GIVEN], words[SLOPES] = numbers_of(xs), numbers_of(ts), numbers_of(slopes)
+    words[SUMS] = address(sums)
+    share(board, function, words, len(sums), helpers)
+
+
 _entry = cache(entry)  # compiled when first asked for
 
 
@@ -116,12 +129,6 @@ _entry = cache(entry)  # compiled when first asked for
 def _alike(target, dtype):
     """A block of one target."""
     return np.full(BLOCK, target, dtype)
-
-
-@lru_cache(maxsize=64)
-def _facts(count, alike):
-    """How many numbers there are, and whether blocks have targets of their own."""
-    return np.array([count, not alike], np.int64)
 
 
 def _mean(x, t, each, block):
@@ -132,7 +139,8 @@ def _mean(x, t, each, block):
     if dtype == np.float32:
         ts = _alike(t, dtype) if alike else np.ascontiguousarray(t)
         sums = np.empty(-(-n // BLOCK))
-        run_parts(_entry(block), addresses([_facts(n, alike), xs, ts, slope, sums]), sums.size)
+        with team().crew(sums.size) as (board, helpers):
+            _share_out(id(xs), id(ts), id(slope), sums, n, not alike, _entry(block), board, helpers)
         total = math.fsum(sums.tolist())
     else:
         ts = np.full(n, t) if alike else np.ascontiguousarray(t).reshape(-1)

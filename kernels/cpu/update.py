@@ -229,15 +229,14 @@ def clip_norm(xs, sums, limit, each):
         check.clip_norm(xs, sums, limit, each)
     found = sums.tolist()
     norms = [sqrt(total) for total in found] if each else [sqrt(sum(found))] * len(xs)
-    clipped = [(x, limit / norm) for x, norm in zip(xs, norms, strict=True) if limit < norm < inf]
-    if not clipped:
+    factors = [limit / norm if limit < norm < inf else 1.0 for norm in norms]
+    if factors.count(1.0) == len(factors):
         return
-    single = [(x, factor) for x, factor in clipped if x.dtype == np.float32]
-    if single:
-        scaled, factors = [x for x, _ in single], np.array([factor for _, factor in single], np.float32)
-        _run(_scale_part, addresses(scaled), scaled, factors)
-    for x, factor in clipped:
-        if x.dtype != np.float32:
+    if table is not None:
+        _run(_scale_part, table, xs, np.array(factors, np.float32))
+        return
+    for x, factor in zip(xs, factors, strict=True):
+        if factor != 1:
             x *= factor
 
 

@@ -17,6 +17,8 @@ from rawgan.engine import MODE, Mode, Tensor
 from rawgan.engine.tensor import real
 from rawgan.kernels.errors import ConfigError, DTypeError, ShapeError
 
+SETTING = [object()]  # another one whenever an attribute of any module is set: what plans are made for
+
 
 class Recorded:
     """Remembers the arguments that it was made with, for rawgan.nn.structure.
@@ -43,6 +45,7 @@ class Module(Recorded):
         self._label = type(self).__name__  # how messages and inspection call this layer
 
     def __setattr__(self, name: str, value: Any) -> None:
+        SETTING[0] = object()
         tables = {table: self.__dict__.get(table) for table in ("_parameters", "_buffers", "_children")}
         known = name in (tables["_parameters"] or ())
         if isinstance(value, Tensor) and value._node is None and (value._leaf or known):
@@ -61,6 +64,12 @@ class Module(Recorded):
             elif held:
                 held.pop(name, None)  # the name stands for something else now
         object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        SETTING[0] = object()
+        object.__delattr__(self, name)
+        for table in (self._parameters, self._buffers, self._children):
+            table.pop(name, None)
 
     def buffer(self, name: str, value: arrays.Array) -> None:
         """Keep an array that is saved with the parameters but not trained.

@@ -127,6 +127,10 @@ def test_reassigned_names():
     assert np.array_equal(layer(np.eye(2, dtype="f4")).data, layer.weight.data.T)
     layer.weight = rawgan.tensor(np.ones((3, 2)), dtype="float32", requires_grad=True)
     assert layer.parameters() == [layer.weight]
+    del layer.weight
+    assert layer.parameters() == []
+    with pytest.raises(AttributeError, match="weight"):
+        del layer.weight
     norm = nn.BatchNorm(2)
     norm.running_mean = np.array([1.0, 2.0], np.float32)
     assert norm.state_dict()["running_mean"].tolist() == [1.0, 2.0]

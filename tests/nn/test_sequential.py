@@ -1,5 +1,8 @@
 """Sequential computes chains of dense layers as one operation, and nobody can tell but by the clock."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -159,6 +162,20 @@ def test_what_is_changed_between_two_calls_counts(monkeypatch):
     setattr(net, "2", nn.Dense(8, 3))
     setattr(net, "3", nn.Tanh())
     same("dense", "dense", "tanh", "dense")
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copies_plan_for_themselves(copied):
+    """Also where what was planned holds no more, and where the copy is changed and not the first."""
+    x = np.random.default_rng(0).standard_normal((3, 4), np.float32)
+    net = nn.Sequential(nn.Dense(4, 8), nn.LeakyReLU(0.3), nn.Dense(8, 3))
+    net(x)
+    net[1].negative_slope = 0.7
+    other = copied(net)
+    assert np.array_equal(other(x).data, net(x).data)
+    other[0].weight = Tensor(-net[0].weight.data, requires_grad=True)
+    for one in (other, net):
+        assert np.abs(one(x).data - one_by_one(one, x).data).max() <= 1e-6
 
 
 def test_a_misfit_names_the_layer():
