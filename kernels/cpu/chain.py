@@ -1,6 +1,6 @@
 """How a chain of dense layers is cut into parts, by its sizes alone.
 
-    plan = Plan(256, ((128, 16), (2, 128)), (0.2, 1.0), squashed=False, backwards=True)
+    plan = Plan(256, ((128, 16), (2, 128)), (True, True), (0.2, 1.0), squashed=False, backwards=True)
 
 The parts of `perceptron.py`: rows that go through all layers, or columns of a layer where rows are few; some
 columns of the weights' packing; and units of the weights' gradients.
@@ -26,7 +26,7 @@ PACKING, PASSING, WEIGHING = range(3)  # jobs
 LAYOUT, PACKS, PACKED, SKIPPED, UNITS, UNIT_COUNT, ADDED, ADDED_COUNT, LEVEL = range(14, 23)
 FUNCTION, ALL = range(23, 25)
 # A layer's line of the table: sizes, where its panels, its rows' gradients and its partial sums begin, the
-# addresses of its input, of a one, and of its arrays (0 where there is none).
+# addresses of its input, of a one, and of its arrays (0 where there is none; a plan says 1 for a bias).
 INTO, OUT, PANELS, GRADIENT, PARTIAL, BIAS_PARTIAL, INPUT, ONE = range(8)
 WEIGHT, RESULT, BIAS, WEIGHT_GRADIENT, BIAS_GRADIENT, FIELDS = range(8, 14)
 # A unit of the weights' gradients: TARGET, SOURCE and FACTORS say under what the table has the addresses, TO,
@@ -99,16 +99,18 @@ def _gradients(rows, sizes):
 class Plan:
     """How a chain is cut into parts, by its sizes alone.
 
-    sizes: (out, into) of each layer. small: whether every weight is small enough to be computed with here;
-    if so, words: what the parts are told, and with it the arrays that it has the addresses of. floats: how
-    large the room is that the table's begin in, and gradients: where those of the rows do. parts: of the
-    largest job, and most: with the weights' gradients. results: of each, who makes it, and its shape.
+    sizes: (out, into) of each layer. biased: whether each has a bias. small: whether every weight is small
+    enough to be computed with here; if so, words: what the parts are told, and with it the arrays that it has
+    the addresses of. floats: how large the room is that the table's begin in, and gradients: where those of
+    the rows do. parts: of the largest job, and most: with the weights' gradients. results: of each, who makes
+    it, and its shape.
     """
 
     def __init__(
         self,
         rows: int,
         sizes: tuple[tuple[int, int], ...],
+        biased: tuple[bool, ...],
         slopes: tuple[float, ...],
         squashed: bool,
         backwards: bool,
@@ -137,7 +139,7 @@ class Plan:
         self.layout = np.zeros((len(sizes), FIELDS), np.int64)
         self.layout[:, OUT], self.layout[:, INTO] = np.transpose(sizes)
         self.layout[:, PANELS : BIAS_PARTIAL + 1] = np.multiply(begins[:-1], 4).reshape(4, layers).T
-        self.layout[:, ONE] = location(_one)
+        self.layout[:, ONE], self.layout[:, BIAS] = location(_one), biased
         packs = []
         for i, (out, into) in enumerate(sizes):
             n, k = (into, out) if backwards else (out, into)

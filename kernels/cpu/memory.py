@@ -97,6 +97,7 @@ _CLASS = _HEAD - 8  # of any object
 _IN_ORDER = 0x101  # flags: C-contiguous, aligned
 _WRITEABLE = 0x400
 _ARRAY, _FLOAT32 = id(np.ndarray), np.dtype(np.float32)
+IN_ORDER = _ARRAY, id(_FLOAT32), _IN_ORDER  # what `read_plain` asks of arrays of float32 in C order
 
 
 @jit
@@ -116,7 +117,8 @@ def numbers_of(array):
 
 
 @jit
-def _data(items, found):
+def read(items, found):
+    """In compiled code: where the numbers are of each array of the list with this `id`."""
     items = _word(items + _ITEMS)
     for i in range(found.size):
         found[i] = numbers_of(_word(items + 8 * i))
@@ -128,12 +130,13 @@ def addresses(arrays: list[np.ndarray]) -> np.ndarray:
     Read where Python has a list's items, and NumPy the address of an array's numbers.
     """
     found = np.empty(len(arrays), np.int64)
-    _data(id(arrays), found)
+    read(id(arrays), found)
     return found
 
 
 @jit
-def _plain(items, lists, found, array_class, dtype, flags):
+def read_plain(items, lists, found, array_class, dtype, flags):
+    """As `read`, if the arrays are of this class and dtype, have the flags, and the lists' shapes meet."""
     items, count = _word(items + _ITEMS), found.size // max(1, lists)
     for i in range(found.size):
         here, first = _word(items + 8 * i), _word(items + 8 * (i % count))
@@ -162,13 +165,7 @@ def plain_addresses(*lists: list[np.ndarray]) -> np.ndarray | None:
     arrays = [*chain(*lists)]
     found = np.empty(len(arrays), np.int64)
     flags = _IN_ORDER | _WRITEABLE
-    return found if _plain(id(arrays), len(lists), found, _ARRAY, id(_FLOAT32), flags) else None
-
-
-def addresses_to_read(arrays: list[np.ndarray]) -> np.ndarray | None:
-    """`addresses` of arrays, if all are float32 and in C order, whatever their shapes."""
-    found = np.empty(len(arrays), np.int64)
-    return found if _plain(id(arrays), 1, found, _ARRAY, id(_FLOAT32), _IN_ORDER) else None
+    return found if read_plain(id(arrays), len(lists), found, _ARRAY, id(_FLOAT32), flags) else None
 
 
 def streams(target: np.ndarray) -> bool:

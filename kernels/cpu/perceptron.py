@@ -95,7 +95,7 @@ from .chain import (
 )
 from .gemm import NO, WIDE, YES, pack, product
 from .jit import entry, jit
-from .memory import addresses, addresses_to_read, fresh, scratch
+from .memory import IN_ORDER, fresh, read, read_plain, scratch
 from .reduction import ROWS, channel_sum
 from .team import arguments, share, team
 from .vector import address, floats, integers, keep, on_stack
@@ -256,25 +256,33 @@ _address = cache(entry)  # each is compiled when it is first wanted
 
 
 @jit
-def _run(plan, places, board, helpers):
-    """A plan's jobs one after another.
+def _run(plan, arrays, count, array_class, dtype, flags, board, helpers):
+    """A plan's jobs one after another; False, and nothing done, where an array is not as `read_plain` asks.
 
-    places: of x or gy, the room, gx or 0, x, then of all weights, outputs, biases and perhaps gradients.
+    arrays: the `id` of a list of `count`: x or gy, the room, gx (or gy again, where it is not wanted), x, all
+    weights, outputs, biases (anything where there is none) and perhaps gradients. flags: 0 to ask nothing.
     """
-    layers, columns, step = plan[LAYERS], (len(places) - 4) // plan[LAYERS], plan[SHARE]
+    places = np.empty(count, np.int64)
+    if flags == 0:
+        read(arrays, places)
+    elif not read_plain(arrays, 1, places, array_class, dtype, flags):
+        return False
+    layers, columns, step = plan[LAYERS], (count - 4) // plan[LAYERS], plan[SHARE]
     table = integers(plan[LAYOUT], (layers, FIELDS)).copy()
     for i in range(layers):
         for j in range(PANELS, INPUT):
             table[i, j] += places[1]
+        biased = table[i, BIAS]
         for j in range(columns):
             table[i, WEIGHT + j] = places[4 + j * layers + i]
+        table[i, BIAS] *= biased
         table[i, INPUT] = table[i - 1, RESULT] if i else places[3]
     words = _told()
     for i in range(WORDS):
         words[i] = plan[i]
     words[TABLE], words[START], words[ROOM] = address(table), places[0], places[1] + plan[ROOM]
-    words[GX] = places[2]
-    skipped = plan[SKIPPED] if plan[BACKWARDS] and places[2] == 0 else 0
+    words[GX] = places[2] if places[2] != places[0] else 0
+    skipped = plan[SKIPPED] if plan[BACKWARDS] and words[GX] == 0 else 0
     words[LIST] = plan[PACKS] + 24 * skipped
     if plan[BACKWARDS] and plan[LEVEL]:
         table[-1, GRADIENT] = places[0]
@@ -299,6 +307,7 @@ def _run(plan, places, board, helpers):
         if plan[ADDED_COUNT]:
             share(board, plan[FUNCTION], words, plan[ADDED_COUNT], helpers)
     keep(table)
+    return True
 
 
 @lru_cache(maxsize=256)
@@ -316,7 +325,7 @@ def _plan(x, weights, biases, slopes, squashed, backwards):
     fits = len(x) == 2 and len(weights) == len(biases) == len(slopes) > 0
     if not fits or (squashed and slopes[-1] != 1):
         return None, []
-    plan = Plan(x[0], weights, slopes, squashed, backwards)
+    plan = Plan(x[0], weights, tuple(b is not None for b in biases), slopes, squashed, backwards)
     if not plan.small:
         return None, []
     plan.words[FUNCTION] = _address(_part if plan.words[SHARE] else _columns_up)
@@ -334,16 +343,11 @@ def perceptron(x, weights, biases, slopes, squashed=False):
     outputs = [make(shape, FLOAT32) for make, shape in plan.results]
     room = scratch("panels", (plan.floats,), FLOAT32)
     ours = [x, room, x, x, *weights, *outputs, *[x if b is None else b for b in biases]]
-    places = addresses_to_read(ours)
-    if places is None:
-        check.perceptron(x, weights, biases, slopes, squashed)
-        ours = [np.ascontiguousarray(array) for array in ours]
-        places = addresses(ours)
-    for i, b in enumerate(biases):
-        if b is None:
-            places[i - len(biases)] = 0
     with team().crew(plan.parts) as (board, helpers):
-        _run(plan.words, places, board, helpers)
+        if not _run(plan.words, id(ours), len(ours), *IN_ORDER, board, helpers):
+            check.perceptron(x, weights, biases, slopes, squashed)
+            ours = [np.ascontiguousarray(array) for array in ours]
+            _run(plan.words, id(ours), len(ours), 0, 0, 0, board, helpers)
     return tuple(outputs)
 
 
@@ -371,15 +375,12 @@ def perceptron_grad(gy, x, outputs, weights, slopes, wanted, squashed=False):
     room = scratch("panels", (plan.floats,), FLOAT32)
     # Biases are not asked for here.
     ours = [gy, room, gx, x, *weights, *outputs, *outputs, *found[::2], *found[1::2]]
-    places = addresses_to_read(ours)
-    if places is None:
-        check.perceptron_grad(gy, x, outputs, weights, slopes, wanted, squashed)
-        ours = [np.ascontiguousarray(array) for array in ours]
-        places = addresses(ours)
-    if not wanted[0]:
-        places[2] = 0
     with team().crew(plan.most if wanted[1] else plan.parts) as (board, helpers):
-        _run(plan.words, places, board, helpers)
+        if not _run(plan.words, id(ours), len(ours), *IN_ORDER, board, helpers):
+            check.perceptron_grad(gy, x, outputs, weights, slopes, wanted, squashed)
+            ours = [np.ascontiguousarray(array) for array in ours]
+            ours[2] = gx if wanted[0] else ours[0]
+            _run(plan.words, id(ours), len(ours), 0, 0, 0, board, helpers)
     if wanted[1] and len(x) > ROWS:
         rows = [room[b : b + y.size].reshape(y.shape) for b, y in zip(plan.gradients, outputs, strict=True)]
         rows[-1] = ours[0] if plan.words[LEVEL] else rows[-1]

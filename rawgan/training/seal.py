@@ -22,7 +22,7 @@ from rawgan.training.step import Trainer
 
 PLAIN = frozenset((bool, int, float, str, type(None)))
 GROWING = frozenset(("draw", "steps"))  # of random streams and optimisers, see `counted`
-IDLE = frozenset(("_label", "_made_with"))  # of layers: nothing is computed with them
+IDLE = frozenset(("_label", "_made_with", "_plan"))  # of layers: nothing, or nothing new, is told by them
 SMALL = 1024  # bytes of a host's array that are compared; of a larger one, only which it is
 
 
@@ -92,7 +92,7 @@ class Attributes:
     """The attributes of layers, to be looked at and put back when a step has been recorded."""
 
     def __init__(self, layers: list[Module]):
-        self._layers = [(layer, dict(vars(layer)), taken(vars(layer))) for layer in layers]
+        self._layers = [(layer, dict(vars(layer)), attributes(layer, IDLE)) for layer in layers]
         inside = [value for _, found, _ in self._layers for value in found.values()]
         self._inside = [(value, value.copy()) for value in inside if type(value) in (list, dict)]
 
@@ -108,7 +108,7 @@ class Attributes:
     def changed(self) -> str | None:
         """The first that is another now, as "Layer.attribute"."""
         for layer, _, (_, before) in self._layers:
-            _, now = taken(vars(layer))
+            _, now = attributes(layer, IDLE)
             if now != before:
                 names = [name for name, value in now if (name, value) not in before]
                 return f"{type(layer).__name__}.{names[0]}" if names else type(layer).__name__

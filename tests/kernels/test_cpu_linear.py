@@ -141,6 +141,29 @@ def test_a_chains_gradients_have_the_bits_of_its_layers(rows, sizes, squashed, m
             np.testing.assert_array_equal(got, exact)
 
 
+@pytest.mark.parametrize("asked", [(True, False), (False, True), (True, True)])
+def test_a_chain_of_arrays_that_lie_otherwise(asked, monkeypatch):
+    """They are copied, as an upstream gradient of ones is; a copy is as large as it is, and no larger."""
+    rng = np.random.default_rng(1)
+    weights = [matrix(rng, out, into, "T") for into, out in pairwise((100, 128, 1))]
+    x, slopes, guard = matrix(rng, 64, 100, "strided"), (0.2, 1.0), np.full(1 << 14, 7, np.float32)
+    copies = []
+
+    def guarded(array):
+        copies.append(np.concatenate([array.reshape(-1), guard]))
+        return copies[-1][: array.size].reshape(array.shape)
+
+    outputs = kernels.perceptron(x, weights, [np.zeros(len(w), "f4")[::-1] for w in weights], slopes)
+    gz = np.broadcast_to(np.float32(1), (64, 1))
+    found = kernels.perceptron_grad(gz.copy(), x, outputs, weights, slopes, asked)
+    monkeypatch.setattr(perceptron.np, "ascontiguousarray", guarded)
+    made = kernels.perceptron_grad(gz, x, outputs, weights, slopes, asked)
+    assert copies
+    assert all(np.array_equal(copy[-guard.size :], guard) for copy in copies)
+    if not asked[1]:  # a copy of the result would be filled in its place
+        np.testing.assert_array_equal(made[0], found[0])
+
+
 def test_how_a_product_is_cut():
     """Why each: sums long beside the result, many columns, few; too little work; B packed by every part."""
     by_depth, by_columns, by_rows = linear.DEPTH, linear.COLUMNS, linear.ROWS

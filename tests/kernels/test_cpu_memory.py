@@ -194,4 +194,6 @@ def test_plain_arrays_are_told_from_all_others():
     assert memory.plain_addresses(whole[0], whole[1][:3]) is None
     for name, value in odd.items():
         known = name in ("another shape", "more axes", "read only")
-        assert (memory.addresses_to_read([*whole[0], value]) is not None) == known, name
+        given, found = [*whole[0], value], np.empty(5, np.int64)
+        assert memory.read_plain(id(given), 1, found, *memory.IN_ORDER) == known, name
+        assert found[:4].tolist() == [x.ctypes.data for x in whole[0]]
