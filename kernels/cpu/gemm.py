@@ -9,8 +9,8 @@ The ladder, after Goto and van de Geijn, "Anatomy of high-performance matrix mul
 - A tile of C, 6 rows by `WIDE` columns, stays in registers while k runs: each step loads one row of B
   once and each number of A once, for 6 · WIDE multiply-adds.
 - B is packed into panels WIDE columns wide, so the tile reads it in one stream; a panel's first row is the
-  bias, from which the sums start. Of a last panel with few columns a tile has a vector less, and masks keep
-  it from what is not C's: m n k = 96 48 512 at 137 -> 215 Gflop/s a core of AVX-512.
+  bias, from which the sums start. Of a last panel with few columns a tile has a vector less, or one alone,
+  and masks keep it from what is not C's: m n k = 96 48 512 at 137 -> 215 Gflop/s a core of AVX-512.
 - k is cut into blocks of at most `DEPTH`, so that a panel's block stays in the nearest cache (or twice that
   where there are `FEW` rows: 81 -> 84 Gflop/s a core for 12 rows and a k of 512); the rows into
   groups of `HEIGHT`, whose block of A stays in the next, and the columns of `BREADTH`, for the same reason. A
@@ -61,7 +61,7 @@ FEW = 24  # rows that meet a panel too seldom for it to be worth keeping near
 BREADTH = 256
 TILES = 6, 4, 1  # rows
 AHEAD = max(LINE, 4 * WIDE)  # bytes asked for in each step of a tile: as many as it reads of a panel
-NARROW = max(1, VECTORS - 1)  # vectors of a tile where no more columns are left
+WIDTHS = sorted({VECTORS, max(1, VECTORS - 1), 1})  # vectors of a tile; fewer where no more columns are left
 NO, YES = 0, 1  # what `product` and `pack` take: True and False are types of their own
 
 
@@ -161,15 +161,16 @@ def tile(typingctx, rows, transposed, k, a, a_step, b, start, start_step, c, c_s
                 builder, k, heads, along, b, step, start, start_step, c, c_step, ahead, vectors, columns
             )
 
-        narrow = builder.icmp_signed("<=", columns, INT(NARROW * LANES))
-        key = builder.add(builder.mul(rows, INT(4)), builder.mul(transposed, INT(2)))
-        variants = {
-            4 * count + 2 * flipped + few: (count, flipped, NARROW if few else VECTORS)
-            for count in TILES
-            for flipped in (NO, YES)
-            for few in (NO, YES)
-        }
-        choose(builder, builder.add(key, builder.zext(narrow, INT)), variants, write)
+        variants = {}
+        for count in TILES:
+            for flipped in (NO, YES):
+                for which, vectors in enumerate(WIDTHS):
+                    variants[8 * count + 4 * flipped + which] = count, flipped, vectors
+        key = builder.add(builder.mul(rows, INT(8)), builder.mul(transposed, INT(4)))
+        for vectors in WIDTHS[:-1]:
+            more = builder.icmp_signed(">", columns, INT(vectors * LANES))
+            key = builder.add(key, builder.zext(more, INT))
+        choose(builder, key, variants, write)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 12), generate
