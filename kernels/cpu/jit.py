@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from numba import _dynfunc, cfunc, njit, types
+from numba import _dynfunc, cfunc, njit, types  # type: ignore[attr-defined]  # the first is compiled
 from numba.core import event
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
