@@ -199,11 +199,6 @@ def _cut(number, words):
 
 
 @jit
-def _vector(place, size):
-    return floats(place, size)
-
-
-@jit
 def _tables(words):
     down = (words[ROWS] + words[HEIGHT] - 1) // words[HEIGHT]
     sums = doubles(words[SUMS], (2, down, words[COLUMNS]))
@@ -220,8 +215,8 @@ def _forward_part(number, place):
         _moments(x, first, last, left, right, sums[0, i, left:right], sums[1, i, left:right])
     if words[STEPS] & MERGE:
         channels = words[CHANNELS]
-        scale, shift = _vector(words[SCALE], channels), _vector(words[SHIFT], channels)
-        mean, var = _vector(words[MEAN], channels), _vector(words[VAR], channels)
+        scale, shift = floats(words[SCALE], channels), floats(words[SHIFT], channels)
+        mean, var = floats(words[MEAN], channels), floats(words[VAR], channels)
         eps = doubles(place + 8 * EPS, 1)[0]
         begin, end = (left, right) if words[STEPS] & SUM else (0, channels)
         _merge_moments(sums, lines, words[HEIGHT], shape[0], eps, scale, shift, mean, var, begin, end)
@@ -241,11 +236,11 @@ def _backward_part(number, place):
     if words[STEPS] & MERGE:
         channels = words[CHANNELS]
         scale, gscale, gshift = (
-            _vector(words[SCALE], channels),
-            _vector(words[GSCALE], channels),
-            _vector(words[GSHIFT], channels),
+            floats(words[SCALE], channels),
+            floats(words[GSCALE], channels),
+            floats(words[GSHIFT], channels),
         )
-        mean, var = _vector(words[MEAN], channels), _vector(words[VAR], channels)
+        mean, var = floats(words[MEAN], channels), floats(words[VAR], channels)
         eps = doubles(place + 8 * EPS, 1)[0]
         begin, end = (left, right) if words[STEPS] & SUM else (0, channels)
         _merge_products(sums, lines, shape[0], eps, scale, mean, var, gscale, gshift, begin, end)
