@@ -53,9 +53,9 @@ class Sequential(Module):
         """What is called one after another: layers, and in place of several what computes them together.
 
         It holds until an attribute of any module is set. Then it is made again if layers are others, of other
-        classes, or with another forward; else what it keeps of their attributes is read again. To plan a
-        network of three small dense layers takes 15 microseconds, to look whether a plan holds 1, and
-        between the kernels of a step 5: all that is looked at must come back to the nearest cache.
+        classes, or with another forward; else what it keeps of their attributes is read again. To look at
+        three small dense layers takes 2 microseconds in a loop of its own, and 5 between the kernels of a
+        step: all that is looked at must come back to the nearest cache.
         """
         _, known, plan = self._plan
         setting, layers = SETTING[0], self.layers
